@@ -138,11 +138,9 @@ TIME_CONSTANTS = {"number": 9.0, "list": [5.0, 6.0, 20.0, 8.0], "initializer": D
 @pytest.mark.parametrize("argument", ["tau_m", "tau_s", "tau_a", "tau", "period"])
 def test_time_constants_by_number_list_and_initializer(argument, kind):
     name = {"tau": "tanh", "period": "resonator"}.get(argument, "hard adaptive")
-    network = Network(name)
-    network.settings = {**network.settings, argument: TIME_CONSTANTS[kind]}
     values = DRAWN((H,), "float64").numpy() if kind == "initializer" else TIME_CONSTANTS[kind]
-    known = {key: value for key, value in network.settings.items() if key != "self_connections"}
-    network.c = network.constants(H, **{**known, argument: values})
+    network = Network(name, **{argument: values})  # of the oracle
+    network.settings[argument] = TIME_CONSTANTS[kind]
     layer = rnn(network)
     np.testing.assert_allclose(layer(network.inputs), network.run().output, rtol=1e-9, atol=1e-12)
     assert len(layer.non_trainable_weights) == (kind == "initializer")

@@ -50,19 +50,12 @@ def name_of(surrogate):
 EVERY = [*SURROGATES, cauchy, Narrow(0.2)]
 
 
-def with_surrogate(name, surrogate):
-    network = Network(name)
-    network.settings = {**network.settings, "surrogate": surrogate}
-    vars(network.c)["surrogate"] = surrogate
-    return network
-
-
 @pytest.mark.parametrize("name", ["hard adaptive", pytest.param("resonator", marks=pytest.mark.slow)])
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("surrogate", EVERY, ids=name_of)
 def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
     """Of the plain loop, by its tape, and of the written adjoint, against differences of the oracle's smooth run."""
-    n, error = with_surrogate(name, surrogate), draw(9, B, T, H)
+    n, error = Network(name, surrogate=surrogate), draw(9, B, T, H)
     expected, of_x_expected = oracles.smooth_gradient(error, n.x, n.w_in, n.w_used, n.bias, n.c, forward=n.forward)
     assert np.abs(expected).max() > 1e-3
     for layer in (keras.layers.RNN(n.cell(), return_sequences=True, dtype=n.dtype), n.layer("bptt")):
@@ -74,7 +67,7 @@ def test_the_gradient_is_that_of_the_smooth_run(surrogate, name):
 @pytest.mark.parametrize("mode", taking_turns(["graph", "xla"], every=2))
 @pytest.mark.parametrize("surrogate", taking_turns(["multi_gaussian", "boxcar", cauchy]), ids=name_of)
 def test_modes_agree(surrogate, mode):
-    n = with_surrogate("hard adaptive", surrogate)
+    n = Network("hard adaptive", surrogate=surrogate)
     found = functools.partial(compute, n.layer("eprop"), n.inputs, draw(9, B, T, H), training=False)
     all_same(MODES[mode](found)()[1:3], found()[1:3], rtol=1e-9)
 

@@ -74,10 +74,13 @@ def draw(seed, *shape):
 
 
 class Network:
-    """One cell with weights and inputs, for the package (`cell`, `layer`) and for the reference (`run`, `tangent`)."""
+    """One cell with weights and inputs, for the package (`cell`, `layer`) and for the reference (`run`, `tangent`).
 
-    def __init__(self, name, seed=66, time=T, dtype="float64", learn=()):
-        self.settings, self.dtype, self.time, self.learn = CELLS[name], dtype, time, learn
+    The cell has the settings of `CELLS`, or others.
+    """
+
+    def __init__(self, name, seed=66, time=T, dtype="float64", learn=(), **settings):
+        self.settings, self.dtype, self.time, self.learn = {**CELLS[name], **settings}, dtype, time, learn
         self.spiking = name not in RATE
         self.unit = "spiking" if name in SPIKING else "resonator" if name in RESONATOR else "rate"
         self.kind, self.constants, self.forward, self.states = KINDS[self.unit]

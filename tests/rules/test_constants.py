@@ -1,12 +1,14 @@
 """Constants that learn: their gradients are those of loops; more of them in `test_forms`."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from kernl_keras import naive as ref
 from kernl_keras.rules import RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
-from ..reference.cases import CELLS, SPIKING, B, H, Network, draw, pairs, taking_turns
+from ..reference.cases import CELLS, B, H, Network, draw, pairs, taking_turns
 from ..reference.expected import kernels, layer_of, learn
 from ..reference.units import constants_in_use, same_gradients
 
@@ -21,33 +23,28 @@ ONLINE = {
 }
 
 
-def gradients(cell, rule):
+def gradients(cell, rule, **settings):
     """Of the logarithm of each constant, by name, in training, in which M learns as well; and the network."""
-    network = Network(cell, time=T, learn=LEARNS[cell])
+    network = Network(cell, time=T, learn=LEARNS[cell], **settings)
     found = learn(layer_of(network, rule), network.inputs, ERROR, training=True)
     return {name: found.gradients[f"log_{name}"] for name in network.learn}, network
 
 
-@pytest.mark.parametrize(("name", "cell"), taking_turns(pairs(ONLINE, LEARNS), every=5))
-def test_the_rules_are_their_loops(name, cell):
+FOLLOWS = itertools.product(ONLINE, ("hard adaptive", "soft euler"), [{"resistance": None}])
+ROWS = [*((*row, {}) for row in pairs(ONLINE, LEARNS)), *FOLLOWS]
+
+
+@pytest.mark.parametrize(("name", "cell", "settings"), taking_turns(ROWS, every=4))
+def test_the_rules_are_their_loops(name, cell, settings):
+    """Also where the resistance follows the time constant."""
     rule = ONLINE[name]
-    found, network = gradients(cell, rule)
+    found, network = gradients(cell, rule, **settings)
     run = network.run()
     steps = network.linear(run, reset_gradient=rule.reset_gradient, adaptation=rule.adaptation)
     hop = ref.unit_hop(*network.kernel(run), kernels()[0][0]) if rule.hops else None
     kicks = {name: ref.kicks(name, run, network.c, network.start) for name in network.learn}
     expected = {name: ref.constant(ERROR, steps, kick, hop) for name, kick in kicks.items()}
     same_gradients(found, expected, 1e-9)
-
-
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("base", ["hard adaptive", "soft euler"])
-@pytest.mark.parametrize("name", ONLINE)
-def test_the_rules_are_their_loops_where_the_resistance_follows(name, base, monkeypatch):
-    cell = {**SPIKING[base], "resistance": None}
-    for table, row in ((SPIKING, cell), (CELLS, cell), (LEARNS, LEARNS[base])):
-        monkeypatch.setitem(table, "follows", row)
-    test_the_rules_are_their_loops(name, "follows")
 
 
 def test_rflo_is_e_prop_on_rate_units():

@@ -42,12 +42,9 @@ def test_in_a_chain_of_one_hop_it_is_backpropagation(name, kernel):
 
     With the membrane's kernel whatever the time constants; exp(-gamma_i d) is exact only where they are equal.
     """
-    network = Network(name.partition(",")[0])
     spread = {"tau_m": [5.0, 9.0, 14.0, 30.0]} if name == "soft free, spread" else {}
     spread = {"period": [3.0, 5.0, 7.0, 12.0]} if name == "resonator fixed" else spread
-    network.settings = {**network.settings, **spread, "tau_s": None, "self_connections": False}
-    known = {key: value for key, value in network.settings.items() if key != "self_connections"}
-    network.c, network.self_connections = network.constants(H, **known), False
+    network = Network(name.partition(",")[0], **spread, tau_s=None, self_connections=False)
     network.w_rec = np.zeros((H, H))
     network.w_rec[0, 2], network.w_rec[1, 2], network.w_rec[1, 3] = np.array([0.9, -0.7, 0.8]) / network.c.drive[-3:]
     layer = network.layer(KeRNL(kernel, reset_gradient=False))
@@ -93,8 +90,7 @@ def test_the_whole_unit_is_exact_for_all_paths_through_one_other_unit(unit):
     found = []
     for kernel in ("whole_unit", "membrane"):
         if unit == "resonator":  # whose spikes are filtered
-            network = Network(unit)
-            network.settings = {**network.settings, "tau_s": None}
+            network = Network(unit, tau_s=None)
             layer, x = network.layer(KeRNL(kernel)), network.inputs
         else:
             layer, x = build_layer(unit, KeRNL(kernel), T, learn=False)
