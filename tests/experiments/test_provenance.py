@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from kernl_keras.experiments import provenance
-from kernl_keras.experiments.provenance import git_revision, versions
+from kernl_keras.experiments.provenance import git_revision
 
 
 def test_what_decides_the_bits_is_told_where_it_changed(monkeypatch, capsys):
@@ -54,16 +54,9 @@ def test_the_revision_is_that_of_the_checkout_that_tracks_the_file(checkout):
     assert git_revision(folder / "untracked.py") is None
 
 
-def test_no_revision_outside_a_checkout(tmp_path, monkeypatch):
+def test_no_revision_outside_a_checkout_or_without_git(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "file.py").write_text("1")
     assert git_revision(tmp_path / "file.py") is None
-
-
-def test_no_revision_without_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert git_revision() is None
-
-
-def test_versions():
-    assert {"kernl_keras", "python", "tensorflow", "keras", "numpy"} == set(versions())

@@ -1,7 +1,5 @@
 """Learning from streams: how words are counted, and what the results file says."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -86,7 +84,7 @@ def test_the_results_file(results, monkeypatch):
     assert results(*command) == found  # nothing is missing
 
 
-def test_learning_rates_are_compared(tmp_path, monkeypatch):
+def test_learning_rates_are_compared(results, monkeypatch):
     """All of them with the first seed, with the next one the best and those beside it; none of them twice."""
     monkeypatch.setitem(streams.TASKS, "small", lambda data_dir: SMALL)
     begun = []
@@ -99,11 +97,9 @@ def test_learning_rates_are_compared(tmp_path, monkeypatch):
         return {"seed": seed, "learning_rate": rate, "validation": abs(rate - window * 1e-3), "test": 0.5}
 
     monkeypatch.setattr(streams, "learn", learn)
-    path = tmp_path / "out.json"
-    command = ["small", "--windows", "1", "8", "--rates", "0.009", "0.001", "0.003", "0.0003", "--output", str(path)]
-    assert streams.main([*command, "--seeds", "0"]) == 0
-    assert streams.main([*command, "--seeds", "0", "1"]) == 0  # what is there stays
-    (runs,) = json.loads(path.read_text())["stream_rates"]["tasks"].values()
+    command = streams, "small", "--windows", "1", "8", "--rates", "0.009", "0.001", "0.003", "0.0003", "--seeds", "0"
+    results(*command)
+    (runs,) = results(*command, "1")["stream_rates"]["tasks"].values()  # what is there stays
     tried = {(rule, window, seed): [] for rule in ("eprop", "kernl") for window in (1, 8) for seed in (0, 1)}
     for run in runs:
         tried[run["rule"], run["window"], run["seed"]].append(run["learning_rate"])

@@ -72,16 +72,6 @@ def test_the_same_command_goes_on_where_it_was_stopped(swept, tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_nothing_foreign_is_removed(tmp_path):
-    place = tmp_path / "KeRNL-0.01-seed-0"
-    place.mkdir()
-    (place / "thesis.txt").write_text("five years")
-    with pytest.raises(UserError, match="already holds something"):
-        runner.run_sweep(SWEEP, tmp_path, tmp_path / "x.json")
-    assert (place / "thesis.txt").read_text() == "five years"
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("left", [(".part-config.json",), ("config.json", ".part-model.keras")])
 def test_a_run_that_was_killed_at_once_is_made_anew(swept, tmp_path, left):
     folder, results = swept
