@@ -1,7 +1,6 @@
 """Networks that come with the package: what they hold, that they test as they say, and runs that begin with one."""
 
 import dataclasses
-import os
 import random
 
 import numpy as np
@@ -18,8 +17,6 @@ from kernl_keras.experiments.experiment import FOLDER, NETWORKS, SOURCES
 from kernl_keras.experiments.feeds import Epochs
 
 from ..reference.tools import all_same, policy
-
-DATA = os.environ.get("KERNL_KERAS_DATA_DIR")
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -42,12 +39,10 @@ def test_the_packaged_digits_come_out_as_the_network_says():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_stated_accuracy_to_the_digit(name):
+def test_the_stated_accuracy_to_the_digit(name, request):
     experiment = pretrained.experiment_of(name)
     if "tfds" in SOURCES[experiment.task]:
-        if not DATA:
-            pytest.skip("KERNL_KERAS_DATA_DIR is not set: the whole data set is needed")
-        experiment = dataclasses.replace(experiment, source="tfds", data_dir=DATA)
+        experiment = dataclasses.replace(experiment, source="tfds", data_dir=request.getfixturevalue("data_dir"))
     test = run.evaluate(experiment=experiment, verbose=0, pretrained=name)
     assert test["accuracy"] == pytest.approx(pretrained.record(name)["test_accuracy"], abs=5e-5)
 

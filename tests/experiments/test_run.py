@@ -25,11 +25,8 @@ from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.optimizers import averaged
 
 slow = pytest.mark.slow  # what trains a run of its own
-# Said of the functions of tf.data, which `eagerly` does not mean.
-pytestmark = [
-    pytest.mark.usefixtures("eagerly"),
-    pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`"),
-]
+# Said of the functions of tf.data, which `quick` does not mean.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
 # All that a resumed run could forget: two counters of Bernoulli spikes and noise, the seeds of Dropout (which Keras 2
 # lets no one read), M and gamma alone at first, averages of the weights. 3 batches an epoch.
@@ -62,26 +59,21 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr(feeds, "TensorBoard", StopAt)
-
-
-@pytest.fixture(scope="module")
-def eagerly():
-    """No function is traced, which takes longer than these small runs."""
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """No pictures, and no function is traced, which takes longer than these small runs."""
     tf.config.run_functions_eagerly(True)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(feeds, "TensorBoard", StopAt)
+        yield
     tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory, eagerly):
+def straight(tmp_path_factory):
     """A run that was never stopped: its directory and results."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeds, "TensorBoard", StopAt)
-        folder = tmp_path_factory.mktemp("straight") / "new" / "run"
-        return folder, train(TINY, folder, command="the command", verbose=0)
+    folder = tmp_path_factory.mktemp("straight") / "new" / "run"
+    return folder, train(TINY, folder, command="the command", verbose=0)
 
 
 @pytest.fixture
@@ -464,6 +456,7 @@ def test_a_second_run_in_the_directory_is_told_so(straight):
 def test_a_disk_that_is_full_in_tensorboard(tmp_path, short_disk, monkeypatch):
     """Nothing is replaced by stand-ins: the system refuses to let files grow."""
     monkeypatch.setattr(feeds, "TensorBoard", kk.TensorBoard)
+    monkeypatch.setattr(run, "git_revision", lambda: None)  # git would leave its own half-written file, a lock
     message = "The run stopped: log_dir must .*File too large.*go on with it by --resume"
     experiment = dataclasses.replace(TINY, steps=18, above=[], optimizer_settings={})
     with short_disk(45_000), pytest.raises(UserError, match=message):  # more than the model takes

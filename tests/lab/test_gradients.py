@@ -18,6 +18,7 @@ from notebooks.lab import borders
 from notebooks.lab import memory as lab_memory
 from notebooks.lab.gradients import Gradients, agreement, numbers_behind, numbers_inside
 
+from ..reference.tools import all_same
 from .test_sweeps import TINY as RATES
 
 T, INPUTS, UNITS = 6, 2, 4
@@ -118,14 +119,14 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
     assert min(lost(behind.gradient(**part)) for part in lab_memory.PARTS.values()) > 1e-4
 
 
-def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_path):
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_path, eager):
     experiment = dataclasses.replace(RESONATING.with_rule("bptt"), steps=2)
     train(experiment, tmp_path / "run", verbose=0)
     model, (x, _), _ = lab_memory.network_and_digits("decayed", 1, 0, tmp_path / "run")
     saved = variables(load_saved(tmp_path / "run", experiment, (T, INPUTS)))
     assert len(x) == 8 and set(variables(model)) - set(saved) == {"hidden/draws", "hidden/sensitivity_tensor"}
-    for name, weight in saved.items():
-        np.testing.assert_array_equal(variables(model)[name], weight, err_msg=name)
+    all_same({name: variables(model)[name] for name in saved}, saved)
     layer = model.get_layer("hidden")
     effects = tf.transpose(layer.cell.recurrent_weights())  # a current of 1 adds dt, 1 ms, to a resonator
     np.testing.assert_allclose(layer.sensitivity_tensor, effects, rtol=1e-6)
@@ -153,8 +154,7 @@ def test_gradients_after_a_move_are_of_the_weights_that_moved(learned, monkeypat
     found = lab_memory.after_moves(model, batch, [batch], lambda _: (None, None), lambda *_: kernel.numpy(), 2, 0)
     first, second, *_ = (row["cosine"] for row in found)
     assert 0.95 < first < 0.9999 and second < 0.95
-    for one, other in zip(model.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(one, other)
+    all_same(model.get_weights(), before)
 
 
 def test_rows_of_other_networks_are_kept(results, monkeypatch):

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from kernl_keras.keras_version import IS_KERAS_3
 from notebooks.lab.benchmark import by_hand, network, plan
@@ -18,14 +17,6 @@ def test_the_parts_have_rows_of_their_own():
     for rows in (plan.step_rows(2), plan.window_rows(2)):
         assert len({row.name for row in rows}) == len(rows) >= 10
         assert all(set(plan.REFERENCE) <= set(row.settings) for row in rows)
-
-
-@pytest.fixture
-def eager():
-    """Compiling would take longer than all steps."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("rule", plan.BY_HAND)

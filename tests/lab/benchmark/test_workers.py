@@ -168,12 +168,10 @@ def test_one_that_is_half_built_or_of_other_requirements_is_built_anew(tmp_path,
 
 
 def test_a_failure_says_whose_and_what_pip_said_and_leaves_no_marker(tmp_path, commands, monkeypatch):
-    succeed = subprocess.run
+    succeed, said = subprocess.run, "ERROR: No matching distribution found"
 
     def fail(command, **kwargs):
-        if "pip" in command:
-            return subprocess.CompletedProcess(command, 1, "ERROR: No matching distribution found")
-        return succeed(command, **kwargs)
+        return subprocess.CompletedProcess(command, 1, said) if "pip" in command else succeed(command, **kwargs)
 
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "run", fail)
