@@ -15,6 +15,7 @@ import kernl_keras as kk
 ROOMS = (kk, kk.rules, kk.data, kk.naive)
 EVERY = {f"{room.__name__}.{name}": getattr(room, name) for room in ROOMS for name in room.__all__}
 PUBLIC = {name: value for name, value in EVERY.items() if inspect.isclass(value) or inspect.isfunction(value)}
+assert len(PUBLIC) > 40
 CHECKS = ("one_of", "number", "integer", "flag", "numbers", "per_unit", "time_steps")  # raise ValueError, see `checks`
 EQUATION = re.compile(r"^ {4,}(?!>>>|\.\.\.)\S.* = ", re.MULTILINE)
 
@@ -62,10 +63,6 @@ def raises(node):
 def says_so(node):
     """Whether it is a function with a section `Raises`."""
     return isinstance(node, ast.FunctionDef) and bool(section(ast.get_docstring(node) or "", "Raises"))
-
-
-def test_all_of_them():
-    assert len(PUBLIC) > 40
 
 
 @functools.cache

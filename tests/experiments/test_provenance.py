@@ -24,34 +24,26 @@ def test_what_decides_the_bits_is_told_where_it_changed(monkeypatch, capsys):
     assert set(provenance.ADVICE) == set(after[0])
 
 
-@pytest.fixture
-def checkout(tmp_path):
-    if shutil.which("git") is None:
-        pytest.skip("there is no git")
-
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_the_revision_is_that_of_the_checkout_that_tracks_the_file(tmp_path):
     def git(*arguments):
         settings = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
         command = ["git", "-C", tmp_path, *settings, *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     git("init")
-    results = tmp_path / "notebooks" / "results"
-    results.mkdir(parents=True)
-    for file in (tmp_path / "tracked.py", tmp_path / "untracked.py", results / "tracked.json"):
+    code, untracked, results = tmp_path / "a.py", tmp_path / "b.py", tmp_path / "notebooks" / "results" / "a.json"
+    results.parent.mkdir(parents=True)
+    for file in (code, untracked, results):
         file.write_text("1")
-    git("add", "tracked.py", "notebooks")
+    git("add", "a.py", "notebooks")
     git("commit", "-m", "m")
     git("tag", "v1")
-    return tmp_path, git("rev-parse", "HEAD")
-
-
-def test_the_revision_is_that_of_the_checkout_that_tracks_the_file(checkout):
-    folder, commit = checkout
-    (folder / "notebooks" / "results" / "tracked.json").write_text("2")  # is no code
-    assert git_revision(folder / "tracked.py") == commit
-    (folder / "tracked.py").write_text("2")
-    assert git_revision(folder / "tracked.py") == f"{commit}-dirty"
-    assert git_revision(folder / "untracked.py") is None
+    results.write_text("2")  # is no code
+    assert git_revision(code) == git("rev-parse", "HEAD")
+    code.write_text("2")
+    assert git_revision(code) == git("rev-parse", "HEAD") + "-dirty"
+    assert git_revision(untracked) is None
 
 
 def test_no_revision_outside_a_checkout_or_without_git(tmp_path, monkeypatch):
