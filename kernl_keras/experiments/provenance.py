@@ -69,7 +69,7 @@ def git_revision(file=__file__):
     file = pathlib.Path(file).resolve()
 
     def git(*arguments):
-        command = ["git", "-C", file.parent, *arguments]
+        command = ["git", "--no-optional-locks", "-C", file.parent, *arguments]
         return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout.strip()
 
     try:
