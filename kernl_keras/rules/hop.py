@@ -76,8 +76,12 @@ class BlockHop(Hop):
 
     sent = -1
 
+    def used(self, step):
+        """The entries of a step that `before` needs, and `continues`."""
+        return step
+
     def through(self, entered, carry, step):
-        first = entered, step
+        first = entered, self.used(step)
 
         def back(carry, now):
             entered, step = with_varying(first, now)

@@ -1,6 +1,6 @@
 """`Membrane`: the kernel of the unit that is moved: an effect fades, and oscillates, as the potential of that unit."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -89,6 +89,13 @@ class Membrane(Kernel):
         return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell))
 
 
+class Heard(NamedTuple):
+    """The entries of a `LinearStep` that `FilteredHop` needs."""
+
+    heard: Any
+    continues: Any
+
+
 class FilteredHop(BlockHop):
     """The hop where each kernel belongs to the unit that is moved, Eq. (27): errors are filtered, then multiplied by M.
 
@@ -103,6 +110,9 @@ class FilteredHop(BlockHop):
 
     def enter(self, y, own=()):
         return tuple(y[: len(self.kernel)])
+
+    def used(self, step):
+        return Heard(step.heard if self.by_slope else 1.0, step.continues)
 
     def before(self, carry, entered, step):
         """Q(t) from Q(t+1), each [B, H], and f' Q."""
