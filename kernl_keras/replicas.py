@@ -60,12 +60,16 @@ def act_if(condition, act, *args):
     """Calls `act(strategy, *args)` if the scalar bool `condition` holds, which is the same on all replicas.
 
     Under a strategy it is called once for all of them, with the arguments of each, as optimizers cannot synchronise
-    inside a `tf.cond`. Elsewhere the strategy is None. `act` returns nothing.
+    inside a `tf.cond`. Elsewhere the strategy is None.
     """
 
     def act_once(strategy, condition, *args):
+        def acted():
+            act(strategy, *args)
+            return tf.constant(True)  # of a condition without results XLA makes copies of all variables
+
         now = condition if strategy is None else strategy.experimental_local_results(condition)[0]
-        tf.cond(now, lambda: act(strategy, *args), lambda: None)
+        tf.cond(now, acted, lambda: tf.constant(False))
 
     condition, context = tf.convert_to_tensor(condition), tf.distribute.get_replica_context()
     if context is not None and tf.distribute.has_strategy():  # also with one replica: variables are the strategy's
