@@ -76,6 +76,7 @@ def learn_in_pieces(layer, x, borders):
     return tf.concat(outputs, 1), total, states
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("rule", "unit", "window", "memory"), list(rows()))
 def test_pieces_with_traces_are_the_whole(rule, unit, window, memory):
     """Outputs, states, and the gradients of all weights, constants that learn among them."""
