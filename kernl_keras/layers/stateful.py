@@ -52,10 +52,8 @@ class LayerOverCell(KerasRNN):
         time_steps("sequences", x.shape)
         check_features("sequences", x, features)
         check_batch("sequences", x, self.states if self.stateful else ())
-        given, count = (
-            initial_state if isinstance(initial_state, (list, tuple)) else [initial_state],
-            len(self.state_size),
-        )
+        count = len(self.state_size)
+        given = initial_state if isinstance(initial_state, (list, tuple)) else [initial_state]
         if initial_state is not None and len(given) != count:
             raise ValueError(
                 f"initial_state must be the {count} states that return_state=True gives ({self.STATES}); "

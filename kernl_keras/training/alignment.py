@@ -172,9 +172,6 @@ class Alignments:
         starts = None if call.steps is None else call.steps.starts
         by_window, constants = {}, {}
         for name, rule in rules.items():
-            if isinstance(rule, BPTT) and name is not EXACT:
-                by_window[name], constants[name] = by_window[EXACT], constants[EXACT]
-                continue
             if (key := (id(layer), name)) not in self._compiled:
                 self._compiled[key] = compiled_as(self.model, functools.partial(current_errors, layer, rule))
             rows, field_gradients = [], 0.0
@@ -284,7 +281,10 @@ def ratio(one, other):
 
 
 def beside_exact(contributions, name, rule):
-    """Contributions of a rule and of backpropagation, and of both through other units alone, or NaN [4, K, K, ..]."""
+    """Contributions of a rule and of backpropagation, and of both through other units alone, or NaN [4, K, K, ..].
+
+    M of `PlainKeRNL` holds a unit's own leak and the other units together, so it has NaN, like rules without M.
+    """
     own, exact = contributions[name], contributions[EXACT]
     local = OWN if isinstance(rule, BPTT) else LOCAL if isinstance(rule, KeRNL) else None
     through = np.full_like(own, np.nan) if local is None else own - contributions[local]

@@ -62,7 +62,7 @@ class Record:
     def write(self, good, suspects):
         """Counts a step and, where it is not `good`, looks for the first of the `suspects` that is not finite."""
         suspects = [suspect for suspect in suspects if can_be_nonfinite(suspect.tensor)]
-        # looks only at a bad batch
+        # Only a bad batch is looked at.
         bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), lambda: tf.stack(not_finite(suspects)))
         first = tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
         self._suspects = [x._replace(tensor=None) for x in suspects]  # no tensor of a traced step is kept

@@ -233,3 +233,11 @@ def test_names_of_ones_own_are_names_alone():
     for name, rule in (("bptt", "eprop"), ("own", "kernl"), ("local", "bptt")):
         np.testing.assert_allclose(found[name], known[rule], rtol=1e-5)
     assert known["kernl"].nonlocal_cosine < 0.9999 and known["eprop"].cosine < 0.9999
+
+
+def test_truncated_backpropagation_is_compared_with_all_of_it():
+    network, (x, y) = model(hidden(rule="bptt", window=2)), data()
+    found = gradient_alignment(network, x, y, ("bptt", "eprop"), windows=T).variables["hidden"]
+    whole = gradient_alignment(model(hidden(rule="bptt")), x, y, ("bptt", "eprop"), windows=T).variables["hidden"]
+    assert found["bptt"].cosine < 0.999 and whole["bptt"].cosine == pytest.approx(1.0, abs=1e-5)
+    assert found["eprop"].cosine == pytest.approx(whole["eprop"].cosine, abs=1e-5)
