@@ -9,10 +9,9 @@ __all__ = ["SWEEPS", "Sweep", "Variant"]
 
 # These were made when M learned by Adafactor. All others find it by least squares, as the experiments do now.
 BY_ADAFACTOR = """
-rules-psmnist rules-row-mnist rules-adding memory-rows-lif memory-smnist14-adlif ecg-all ecg-200 anbn
-spoken-digits spoken-digits-all spoken-digits-decay smnist-alif-8000 windows windows-20000
-windows-20000-decay smnist-50000 smnist-50000-backpropagation smnist-linear psmnist-56000 smnist-adlif-28000
-ablations ablations-adlif ablations-rows-lif layers
+memory-rows-lif memory-smnist14-adlif ecg-200 anbn spoken-digits-all spoken-digits-decay smnist-alif-8000
+windows-20000 windows-20000-decay smnist-50000 smnist-50000-backpropagation smnist-linear psmnist-56000
+smnist-adlif-28000 ablations ablations-adlif ablations-rows-lif layers
 """.split()
 ADAFACTOR = {
     "sensitivity_optimizer": "Adafactor",
