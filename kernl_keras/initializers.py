@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from .checks import integer, number
 from .draws import check_seed, fixed_key, uniform
-from .keras_version import keras
-from .serialization import serializable
+from .keras_version import keras, serializable
 from .types import Config
 
 

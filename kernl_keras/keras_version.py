@@ -1,11 +1,13 @@
 """The one place that knows which Keras `tf.keras` is: 3 by default, 2 by ``TF_USE_LEGACY_KERAS=1`` and tf-keras."""
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
 __all__ = ["IS_KERAS_3", "NO_AUTOCAST", "AbstractRNNCell", "Functional", "keras", "short_name", "writes_hdf5"]
+
+T = TypeVar("T", bound=type[Any])
 
 IS_KERAS_3 = not tf.keras.layers.Layer.__module__.startswith("tf_keras")
 
@@ -131,6 +133,11 @@ def writes_hdf5(model: Any) -> bool:
     if asked:
         model.use_legacy_config = False  # Keras 2 itself would leave it in a model that is a layer
     return asked
+
+
+def serializable(cls: T) -> T:
+    """Registers a class as one of this package, so that a saved model loads without `custom_objects`."""
+    return keras.saving.register_keras_serializable(package="kernl_keras")(cls)
 
 
 def loss_mean(model: Any) -> Any:

@@ -5,8 +5,7 @@ import inspect
 import tensorflow as tf
 
 from .checks import flag, number
-from .keras_version import keras
-from .serialization import serializable
+from .keras_version import keras, serializable
 from .types import Config
 
 

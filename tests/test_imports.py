@@ -29,7 +29,7 @@ ROOMS = {  # room: the other rooms it may import
 }
 # Top-level modules, free for every room; they import no room.
 HELPERS = {
-    "archives", "keras_version", "serialization", "checks", "draws", "initializers", "regularizers", "quiet",
+    "archives", "keras_version", "checks", "draws", "initializers", "regularizers", "quiet",
     "replicas", "types", "version", "whole_files",
 }  # fmt: skip
 TOP = {"__init__", "__main__", "cli"}  # the front door; it may import every room

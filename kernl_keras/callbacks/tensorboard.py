@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import learned_constants, rule_layers, weight_names
+from ..layers.names import layers_that_learn_constants, rule_layers, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
@@ -102,7 +102,8 @@ class TensorBoard(EventWriter):
         logs["learning_rate"] = learning_rate(self.model.optimizer)
         if hasattr(self.model, "sensitivity_optimizer"):
             logs["sensitivity_learning_rate"] = learning_rate(self.model.sensitivity_optimizer)
-        constants = {name: value.numpy() for name, value in learned_constants(self.model).items()}
+        cells = [(layer.name, layer.cell) for layer in layers_that_learn_constants(self.model)]
+        constants = {f"{name}/{each}": cell.constant(each).numpy() for name, cell in cells for each in cell.learn}
         if self._batch is None and (self.histograms or self.images or self.raster):
             self._batch = self._fixed_examples()
         tensors = self._tensors() if self.histograms or self.images else {}

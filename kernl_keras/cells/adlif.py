@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import per_unit
 from ..dynamics.surrogate import spike
 from ..initializers import LogUniform
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Surrogate, TimeConstant
 from .constants import Effects
 from .hidden import extent

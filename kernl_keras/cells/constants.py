@@ -17,8 +17,7 @@ import tensorflow as tf
 
 from ..checks import keras_object, number, numbers
 from ..initializers import LogSpaced
-from ..keras_version import NO_AUTOCAST, keras
-from ..serialization import serializable
+from ..keras_version import NO_AUTOCAST, keras, serializable
 
 LONGEST = 1e5  # steps; of time constants and periods that learn
 STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from ..checks import check_features, integer
 from ..draws import add_counter, check_seed, next_key, uniform
+from ..keras_version import serializable
 from ..replicas import equal_parts, replicas, rows_before
-from ..serialization import serializable
 from .wide import WideCell
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import number, one_of
 from ..dynamics.decays import DECAYS
 from ..initializers import LogSpaced
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Activation, Discretization, TimeConstant
 from .constants import Effects, check_period, check_time_constant
 from .hidden import HiddenCell

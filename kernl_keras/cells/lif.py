@@ -8,7 +8,7 @@ import tensorflow as tf
 from ..checks import number, one_of, per_unit
 from ..dynamics.decays import DECAYS
 from ..dynamics.surrogate import spike
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Discretization, Reset, Surrogate, TimeConstant
 from .constants import Effects
 from .linear import LinearStep, nothing, times

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from ..checks import flag, number
-from ..serialization import serializable
+from ..keras_version import serializable
 from .hidden import HiddenCell
 from .linear import Changes, LinearStep
 

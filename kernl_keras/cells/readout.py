@@ -7,8 +7,7 @@ import tensorflow as tf
 
 from ..checks import check_features, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
-from ..keras_version import keras
-from ..serialization import serializable
+from ..keras_version import keras, serializable
 from ..types import Discretization, Feedback, Initializer, TimeConstant
 from .constants import check_time_constant
 from .trained import TrainedCell

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..dynamics.decays import decay_exp
 from ..dynamics.surrogate import spike
 from ..initializers import LogSpaced
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Surrogate, TimeConstant
 from .constants import Effects, check_period
 from .linear import LinearStep, times

@@ -9,9 +9,8 @@ import tensorflow as tf
 
 from ..checks import integer, number, one_of, time_steps
 from ..dynamics.audio import COMPRESSIONS, RELEASE, band_power, framed, mel_filters
-from ..keras_version import IS_KERAS_3, keras, output_shape
-from ..sequences.leaky import leaky_max, leaky_sum
-from ..serialization import serializable
+from ..keras_version import IS_KERAS_3, keras, output_shape, serializable
+from ..sequences.leaky import leaky
 from ..types import Code, Compression, Config
 from .encoder import SpikeEncoder
 from .stateful import StatefulLayer
@@ -159,9 +158,9 @@ class AudioEncoder(StatefulLayer):
         past = []  # further inputs of the compression
         if self.compression == "pcen":
             weighted = tf.concat([power, tf.ones_like(power[..., :1])], -1)
-            sums, last_sums = self._over_time(leaky_sum, weighted, 1, self.tau or 400.0, counted)
+            sums, last_sums = self._over_time(weighted, 1, self.tau or 400.0, counted)
             mean = tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])  # of all steps so far, with weights that fade
-            level, last_level = self._over_time(leaky_max, total, 2, RELEASE, counted)
+            level, last_level = self._over_time(total, 2, RELEASE, counted, maximum=True)
             past = [mean, tf.repeat(level, self.bands, axis=-1)]
             left += [last_sums, last_level]
         y = COMPRESSIONS[self.compression](power, *past)
@@ -171,15 +170,15 @@ class AudioEncoder(StatefulLayer):
             self.go_on_with(left, inputs)
         return tf.cast(outputs, self.compute_dtype)
 
-    def _over_time(self, function, x, number, tau, counted):
-        """A leaky `function` over the counted steps of x [B, T, n]; and its last step, state `number` of the layer."""
+    def _over_time(self, x, number, tau, counted, maximum=False):
+        """The leaky sum or maximum over the counted steps of x [B, T, n], and its last step, a state of the layer."""
         x, decay = tf.transpose(x, (1, 0, 2)), math.exp(-self.hop / tau)
         if counted is not None:
             counted = tf.cast(tf.transpose(counted), x.dtype)[..., None]  # [T, B, 1]
             x = tf.where(counted > 0.0, x, tf.zeros_like(x))
             decay = 1.0 - (1.0 - decay) * counted
         start = self.states[number] if self.stateful else tf.zeros_like(x[0])
-        found = function(x, decay, tf.convert_to_tensor(start))
+        found = leaky(x, decay, tf.convert_to_tensor(start), maximum)
         return tf.transpose(found, (1, 0, 2)), found[-1]
 
     def _frames_that_count(self, mask):

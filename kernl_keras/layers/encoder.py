@@ -9,11 +9,10 @@ import tensorflow as tf
 from ..checks import integer, number, one_of, time_steps
 from ..draws import add_counter, check_seed, fixed_key, next_key, uniform
 from ..dynamics.encoding import CODES, context_code
-from ..keras_version import output_shape
+from ..keras_version import output_shape, serializable
 from ..replicas import rows_before
-from ..sequences.leaky import leaky_sum
+from ..sequences.leaky import leaky
 from ..sequences.masks import marks
-from ..serialization import serializable
 from ..types import Code, Config
 from .stateful import StatefulLayer
 
@@ -223,5 +222,5 @@ def _summed(x, steps, first):
         total = first[:, None] + tf.cumsum(x, axis=1)
     else:
         goes_on = 1.0 - tf.cast(steps.starts, x.dtype)[..., None]
-        total = tf.transpose(leaky_sum(tf.transpose(x, (1, 0, 2)), goes_on, first), (1, 0, 2))
+        total = tf.transpose(leaky(tf.transpose(x, (1, 0, 2)), goes_on, first), (1, 0, 2))
     return (total, total[:, -1]) if steps is None else (steps.scatter(total), steps.behind(total, first))

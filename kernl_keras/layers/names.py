@@ -16,20 +16,8 @@ def rule_layers(model):
     return [layer for layer in sublayers(model) if isinstance(layer, RNN)]
 
 
-def learned_constants(model):
-    """Current values of the constants that learn, tensors [H] by `layer/constant`, of all layers with a cell."""
-    layers = _layers_that_learn_constants(model)
-    return {f"{layer.name}/{name}": layer.cell.constant(name) for layer in layers for name in layer.cell.learn}
-
-
-def constant_weights(model):
-    """The weights of these constants."""
-    layers = _layers_that_learn_constants(model)
-    return [weight for layer in layers for weight in layer.cell.learned_weights().values()]
-
-
-def _layers_that_learn_constants(model):
-    # A layer that a subclassed model never calls is not built, and has no weights.
+def layers_that_learn_constants(model):
+    """The layers whose cells have constants that learn. One that a subclassed model never calls has no weights."""
     return [layer for layer in sublayers(model) if layer.built and getattr(getattr(layer, "cell", None), "learn", ())]
 
 

@@ -9,10 +9,10 @@ import tensorflow as tf
 from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype, wide_policy
 from ..checks import flag
+from ..keras_version import serializable
 from ..rules.filters import Decays
-from ..sequences.leaky import leaky_sum
+from ..sequences.leaky import leaky
 from ..sequences.masks import Marks
-from ..serialization import serializable
 from ..types import Config, Discretization, Feedback, TimeConstant
 from .stateful import LayerOverCell
 from .step import running_step
@@ -145,7 +145,7 @@ class Readout(LayerOverCell):
             decay = tf.broadcast_to(decay, tf.shape(current))
             decay = tf.where(starts, tf.zeros_like(decay), decay)
             goes_on = tf.where(starts, tf.zeros_like(goes_on), goes_on)
-        outputs = v = tf.ensure_shape(leaky_sum(current, decay, start), (x.shape[0], *current.shape[1:]))
+        outputs = v = tf.ensure_shape(leaky(current, decay, start), (x.shape[0], *current.shape[1:]))
         if mask is not None and self.zero_output_for_mask:
             outputs = tf.where(mask, v, tf.zeros_like(v))
         states = [v[-1]]

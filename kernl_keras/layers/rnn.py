@@ -12,20 +12,18 @@ from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
 from ..checks import integer, keras_object
 from ..draws import check_seed
-from ..keras_version import keras, short_name
+from ..keras_version import keras, serializable, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.above import NOTHING_ABOVE, SHORTEST, Earlier
-from ..rules.backward import Past, attach_gradient, checked_shapes
+from ..rules.backward import Past, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.memory import LinearMemory, get_traces
-from ..rules.perturbed_pass import PerturbedPass, unperturbed
+from ..rules.perturbed_pass import PerturbedPass, clean_pass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
-from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks
 from ..sequences.time_loop import map_tensors
-from ..serialization import serializable
 from ..types import Config, Regularizer, RuleName, TracesName
 from .diagnostics import Diagnostics, Report, activity, tell
 from .stateful import LayerOverCell, StateLayout
@@ -263,25 +261,35 @@ class RNN(LayerOverCell):
         return outputs, states if steps is None else steps.left(states)
 
     def _attach(self, rule, past, x, weights, learned, traces, below, own):
-        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step."""
+        """The outputs [T, B, H] with the rule's gradient, and the traces after the last step.
+
+        The gradient takes the place of the loop's. It is by x, the weights of the cell and the fields of `parameters()`
+        that learn; and, if errors of earlier outputs can reach this layer or the one below, by their tokens, Eq. (42).
+        """
         carried, window, memory = (traces, self.window, self.memory) if rule is self.rule else ((), None, None)
+        cell, outputs = self.cell, past.residuals.output
+        tokens, below_tokens = ([] if earlier is None else earlier.tokens for earlier in (own, below))
+        rows = cell.kernel.shape[0], cell.units, *[1] * (1 + len(learned))  # of dC/dW: inputs, units, bias, constants
 
         def back():  # made when the errors come: M may have learned since the forward pass
             return way_back(rule, past, window, bool(carried), memory, below)
 
-        def rule_gradient(error, *above):
-            if memory is None:
-                return back()(error, carried)
-            *gradients, of_below = back()(error, carried, own.given(above) if above else NOTHING_ABOVE)
-            return gradients if below is None else (*gradients, *of_below)
+        @tf.custom_gradient
+        def attached(inputs, kernel, recurrent_weights, bias, *constants_and_below):
+            def gradient(error, *above):
+                given = [] if memory is None else [own.given(above) if above else NOTHING_ABOVE]
+                current, of_weights, *of_below = back()(error, carried, *given)
+                of_kernel, of_recurrent, *rest = tf.split(of_weights, rows)
+                of_inputs = tf.einsum("tbh,ih->tbi", current, kernel)  # Eq. (15)
+                of_below = [] if below is None else of_below[0]
+                return of_inputs, of_kernel, of_recurrent, *(row[0] for row in rest), *of_below
 
-        cell = self.cell
-        tokens = [[] if earlier is None else earlier.tokens for earlier in (own, below)]
-        outputs, *attached = attach_gradient(
-            past.residuals.output, x, cell.kernel, weights, cell.bias, learned, rule_gradient, *tokens
-        )
+            return [tf.identity(each) for each in (outputs, *tokens)], gradient
+
+        bias = tf.zeros(cell.kernel.shape[1], outputs.dtype) if cell.bias is None else tf.convert_to_tensor(cell.bias)
+        outputs, *received = attached(x, tf.convert_to_tensor(cell.kernel), weights, bias, *learned, *below_tokens)
         if own is not None:
-            own.tokens = attached
+            own.tokens = received
         if carried and (self.stateful or self.return_state):
             traces = back().advance(traces)
         return outputs, traces

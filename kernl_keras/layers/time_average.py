@@ -7,9 +7,8 @@ import tensorflow as tf
 
 from ..cells.wide import wide_dtype
 from ..checks import integer, time_steps
-from ..keras_version import output_shape
+from ..keras_version import output_shape, serializable
 from ..sequences.masks import marks
-from ..serialization import serializable
 from ..types import Config
 from .stateful import StatefulLayer
 

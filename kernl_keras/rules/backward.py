@@ -1,7 +1,4 @@
-"""The backward pass of a rule: from errors of the outputs to errors of the currents and gradients of the weights.
-
-`attach_gradient` gives the outputs of the forward loop the rule's gradient, Eq. (14) and (15), instead of the loop's.
-"""
+"""The backward pass of a rule: from errors of the outputs to errors of the currents and gradients of the weights."""
 
 import tensorflow as tf
 
@@ -158,32 +155,3 @@ def checked_shapes(rule, cell, traces):
             f"received {shapes!r}."
         )
     return shapes
-
-
-def attach_gradient(outputs, inputs, kernel, recurrent_weights, bias, constants, rule_gradient, above=(), below=()):
-    """The outputs [T, B, H] with the rule's gradient by inputs and weights, and the tokens `above`, in a list.
-
-    Args:
-        outputs, inputs: of the forward loop [T, B, H], without a gradient, and x [T, B, I].
-        kernel, recurrent_weights, bias: W_in [I, G H], W_rec [H, G H], and [G H] or None.
-        constants: the fields of `parameters()` that learn, a list of F tensors [H].
-        rule_gradient: function of the errors L [T, B, H] that returns dC/dI(t) [T, B, G H] and dC/dW [I+H+1+F, G H];
-            with `above` of the weights of Eq. (42) as well, and with `below` it returns those for the layer below last.
-        above, below: the `tokens` of `above.Earlier` of this layer and of the one below, or ().
-    """
-    size, units = kernel.shape[0], recurrent_weights.shape[0]
-
-    @tf.custom_gradient
-    def attached(inputs, kernel, recurrent_weights, bias, *constants_and_below):
-        def gradient(*errors):
-            current_error, weight_gradient, *below_errors = rule_gradient(*errors)
-            kernel_gradient, recurrent_gradient, *rest = tf.split(
-                weight_gradient, (size, units, *[1] * (1 + len(constants)))
-            )
-            input_gradient = tf.einsum("tbh,ih->tbi", current_error, kernel)  # Eq. (15)
-            return input_gradient, kernel_gradient, recurrent_gradient, *(row[0] for row in rest), *below_errors
-
-        return [tf.identity(x) for x in (outputs, *above)], gradient
-
-    bias = tf.zeros(kernel.shape[1], outputs.dtype) if bias is None else tf.convert_to_tensor(bias)
-    return attached(inputs, tf.convert_to_tensor(kernel), recurrent_weights, bias, *constants, *below)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
 from ..checks import flag
-from ..serialization import serializable
+from ..keras_version import serializable
 from .rule import BackwardStep, Context, Rule
 
 

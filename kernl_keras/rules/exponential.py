@@ -6,8 +6,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..checks import flag, integer, keras_object
-from ..keras_version import NO_AUTOCAST
-from ..serialization import serializable
+from ..keras_version import NO_AUTOCAST, serializable
 from ..types import Initializer
 from .hop import TracedHop
 from .kernel import Kernel, Predictor

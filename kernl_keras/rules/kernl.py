@@ -4,7 +4,7 @@ from typing import Any
 
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Errors, LinearStep
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Initializer, KernelName, PerturbationName
 from .eprop import EProp
 from .kernel import Kernel

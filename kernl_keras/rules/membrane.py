@@ -7,9 +7,9 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import dot, tensor, varying, with_varying
 from ..checks import flag
+from ..keras_version import serializable
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
-from ..serialization import serializable
 from .hop import BlockHop, TracedHop, filter_back
 from .kernel import Kernel, Predictor
 from .sensitivity_loss import SensitivitySums, sum_of_squares

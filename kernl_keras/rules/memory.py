@@ -33,9 +33,9 @@ import tensorflow as tf
 
 from ..cells.linear import LinearStep, times, varying, with_varying
 from ..checks import integer, is_finite, number
+from ..keras_version import serializable
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import map_tensors, scan, take
-from ..serialization import serializable
 from .filters import Complex, Filters, once, poles_of, respond
 from .products import share
 from .segments import WayThrough, after_window, weighted_sum

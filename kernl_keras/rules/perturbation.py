@@ -7,7 +7,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import Changes
 from ..checks import integer, number, one_of
-from ..serialization import serializable
+from ..keras_version import serializable
 from ..types import Observable
 from .settings import Settings
 

@@ -7,8 +7,7 @@ import tensorflow as tf
 from ..cells.hidden import HiddenCell
 from ..cells.linear import LinearStep
 from ..checks import integer, one_of
-from ..keras_version import keras
-from ..serialization import serializable
+from ..keras_version import keras, serializable
 from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..serialization import serializable
+from ..keras_version import serializable
 from .rule import BackwardStep, Context, Rule
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..cells.linear import LinearStep, times
-from ..serialization import serializable
+from ..keras_version import serializable
 from .rule import BackwardStep, Context, Rule
 
 

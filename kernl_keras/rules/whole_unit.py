@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..serialization import serializable
+from ..keras_version import serializable
 from .hop import BlockHop
 from .kernel import Kernel
 from .membrane import MembranePredictor

@@ -5,10 +5,12 @@ import tensorflow as tf
 from .time_loop import scan
 
 
-def leaky_sum(x, decay, start):
-    """v(t) = d(t) v(t-1) + x(t).
+def leaky(x, decay, start, maximum=False):
+    """v(t) = d(t) v(t-1) + x(t), or with `maximum` v(t) = max(x(t), d(t) v(t-1)).
 
         dC/dx(t) = R(t) = dC/dv(t) + d(t+1) R(t+1),     dC/dv(-1) = d(0) R(0),     dC/dd(t) = R(t) v(t-1)
+
+    Of a maximum, R(t) goes to the larger of the two alone.
 
     Args:
         x: [T, B, O].
@@ -18,22 +20,6 @@ def leaky_sum(x, decay, start):
     Returns:
         v [T, B, O]; it has a gradient by all three.
     """
-    return _filtered(x, decay, start)
-
-
-def leaky_max(x, decay, start):
-    """v(t) = max(x(t), d(t) v(t-1)).
-
-        dC/dx(t) = R(t) where x(t) is the larger, else 0
-        R(t) = dC/dv(t) + d(t+1) R(t+1) where d(t+1) v(t) is the larger, else dC/dv(t)
-
-    Args, Returns: as in `leaky_sum`.
-    """
-    return _filtered(x, decay, start, maximum=True)
-
-
-def _filtered(x, decay, start, maximum=False):
-    """v(t), the sum or the maximum of x(t) and d(t) v(t-1)."""
     decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
 
     @tf.custom_gradient

@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..keras_version import IS_KERAS_3, Functional, keras
+from ..keras_version import IS_KERAS_3, Functional, keras, serializable
 from ..layers.names import rule_layers
 from ..layers.rnn import RNN
 from ..layers.step import Step, running
 from ..replicas import logs_of_replica, share_of_loss, share_of_sensitivity_loss, whole_sum
-from ..serialization import serializable
 from .compiled import CompiledModel, NotInHDF5, gradients_released_with
 from .data_checks import ORDERED, check_data, check_dt, check_stateful, show_data
 from .diagnostics import Watch, with_callback

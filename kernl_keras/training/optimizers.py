@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from ..keras_version import IS_KERAS_3, keras
-from ..layers.names import constant_weights, rule_layers
+from ..keras_version import IS_KERAS_3, keras, serializable
+from ..layers.names import layers_that_learn_constants, rule_layers
 from ..replicas import act_if, replicas, whole_sum
-from ..serialization import serializable
 
 _SUMMING = "_all_reduce_sum_gradients"
 
@@ -50,7 +49,8 @@ def build_optimizers(model):
         if getattr(optimizer, "built", False) or getattr(optimizer, "_built", False):
             continue
         # Constants that learn have no weight decay: it would draw their logarithms to 0, and tau to 1 ms.
-        inner, constants = getattr(optimizer, "inner_optimizer", optimizer), constant_weights(model)
+        inner, layers = getattr(optimizer, "inner_optimizer", optimizer), layers_that_learn_constants(model)
+        constants = [weight for layer in layers for weight in layer.cell.learned_weights().values()]
         if constants and getattr(inner, "weight_decay", None):
             # Keras' `exclude_from_weight_decay` would forget what a user has left out.
             others = getattr(inner, "_exclude_from_weight_decay", ())

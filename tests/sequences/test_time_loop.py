@@ -3,11 +3,13 @@
 A maximum that fades, and its gradient, are those of a loop that TensorFlow differentiates by itself.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kernl_keras.sequences.leaky import leaky_max
+from kernl_keras.sequences.leaky import leaky
 from kernl_keras.sequences.time_loop import blockwise, scan, take, take_before
 
 from ..reference.cases import draw
@@ -106,7 +108,7 @@ def test_values_and_gradients_of_a_fading_maximum():
     x, start = tf.constant(rng.random((9, 3, 2))), tf.constant(2.0 * rng.random((3, 2)))
     decay, errors = tf.constant(rng.choice([0.5, 0.9, 1.0], (9, 3, 1))), tf.constant(rng.normal(size=(9, 3, 2)))
     found = []
-    for function in (leaky_max, looped_max):
+    for function in (functools.partial(leaky, maximum=True), looped_max):
         with tf.GradientTape() as tape:
             tape.watch([x, start])
             v = function(x, decay, start)
