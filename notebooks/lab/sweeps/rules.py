@@ -4,7 +4,7 @@ import dataclasses
 
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
-from .definition import Sweep, Variant, named, sweep
+from .definition import SOLVED, Sweep, Variant, named, sweep
 from .networks import BRIEF, ECG_128, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
@@ -48,6 +48,10 @@ MEMORY = (
     *named("KeRNL, window 64, linear memory", "e-prop, window 64, linear memory"),
     *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
     *named("KeRNL, window 64", "e-prop, window 64"),  # exact traces
+)
+MEMORY += tuple(
+    dataclasses.replace(row, name=f"{row.name}, least squares", changes=SOLVED)
+    for row in named("KeRNL, window 16, linear memory", "KeRNL, window 64, linear memory")
 )
 ROWS = named(  # four windows in a sequence
     "KeRNL, window 7, linear memory",
