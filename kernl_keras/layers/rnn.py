@@ -19,9 +19,10 @@ from ..rules.above import NOTHING_ABOVE, SHORTEST, Earlier
 from ..rules.backward import Past, checked_shapes
 from ..rules.learned_sensitivity import LearnedSensitivity
 from ..rules.memory import LinearMemory, get_traces
-from ..rules.perturbed_pass import PerturbedPass, clean_pass, unperturbed
+from ..rules.perturbed_pass import PerturbedPass, unperturbed
 from ..rules.settings import serialized
 from ..rules.window import way_back
+from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks
 from ..sequences.time_loop import map_tensors
 from ..types import Config, Regularizer, RuleName, TracesName

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from ..draws import draw_signs, next_key, unpack_signs
 from ..replicas import rows_before, whole_sum
+from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
-from ..sequences.time_loop import blockwise, map_tensors, scan, take
+from ..sequences.time_loop import blockwise, take
 from .sensitivity_loss import DirectPredictor, Effect, SensitivitySums, sensitivity_loss
 
 
@@ -51,32 +52,6 @@ class Run(NamedTuple):
     unroll: bool
     starts: Any  # [T, B], True where a step is the first of its sequence; None where each example is one sequence
     derivatives: Any  # start, C -> `LinearStep` of the steps
-
-
-def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):
-    """The pass without noise: residuals of every step [T, ...] and the state after the last.
-
-    Only the output has a gradient.
-
-    Args:
-        p: the cell's `parameters()`.
-        weights: W_rec [H, H].
-        current: x(t) W_in + bias [T, B, H].
-        state: `cell.State` before the first step.
-        valid: [T, B], False where the state stays as it is; None where every step counts.
-        starts: [T, B], True where a step is the first of its sequence; None where each example is one sequence.
-    """
-
-    def step(state, now):
-        current, valid, starts = now
-        state = where_fresh(starts, state)
-        current += tf.matmul(cell.presynaptic(state), weights)  # [B, H] x [H, H]
-        done, after = cell.step(current, state, p)
-        kept = cell.save_residuals(done, after)
-        return where_valid(valid, after, state), map_tensors(tf.stop_gradient, kept)._replace(output=kept.output)
-
-    end, residuals = scan(step, state, (current, valid, starts), unroll=unroll)
-    return residuals, end
 
 
 def unperturbed(perturbation, clean, like):

@@ -14,9 +14,9 @@ from ..layers.step import Step, running
 from ..rules import BPTT, EProp, KeRNL, get
 from ..rules.backward import Past
 from ..rules.learned_sensitivity import LearnedSensitivity
-from ..rules.perturbed_pass import clean_pass
 from ..rules.rule import name_of
 from ..rules.window import way_back
+from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
 from .compiled import compiled_as
 from .state import Kept, lasting

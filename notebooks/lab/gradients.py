@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from kernl_keras.rules.backward import Past
 from kernl_keras.rules.memory import LinearMemory, LinearTraces
-from kernl_keras.rules.perturbed_pass import clean_pass
 from kernl_keras.rules.window import way_back
+from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.sequences.time_loop import tensors
 from kernl_keras.training.alignment import trained
 

@@ -33,7 +33,7 @@ from kernl_keras.experiments.run import load_saved, read_config
 from kernl_keras.naive.means import recent_steps
 from kernl_keras.rules import BPTT, EProp, KeRNL, LinearTraces
 from kernl_keras.rules.backward import Past
-from kernl_keras.rules.perturbed_pass import clean_pass
+from kernl_keras.sequences.clean_pass import clean_pass
 from kernl_keras.training.alignment import backpropagated_errors, trained
 
 from .gradients import Gradients, agreement, linear_memory, numbers_behind, numbers_inside
