@@ -4,7 +4,7 @@ import dataclasses
 
 from kernl_keras.experiments.configs import ECG, EXPERIMENTS, SMNIST, SPOKEN_DIGITS
 
-from .definition import SOLVED, Sweep, Variant, named, sweep
+from .definition import Sweep, Variant, named, sweep
 from .networks import BRIEF, ECG_128, EVERY_CONSTANT, LONG_ALIF, ROWS_LIF, SMALL, SMALL_ADLIF, SMNIST_ADLIF
 
 TFDS = {"source": "tfds", "validate_every": 500}  # full MNIST, and how often a long run is validated
@@ -48,10 +48,6 @@ MEMORY = (
     *named("KeRNL, window 64, linear memory", "e-prop, window 64, linear memory"),
     *named("truncated backpropagation, window 64", "e-prop", "backpropagation"),
     *named("KeRNL, window 64", "e-prop, window 64"),  # exact traces
-)
-MEMORY += tuple(
-    dataclasses.replace(row, name=f"{row.name}, least squares", changes=SOLVED)
-    for row in named("KeRNL, window 16, linear memory", "KeRNL, window 64, linear memory")
 )
 ROWS = named(  # four windows in a sequence
     "KeRNL, window 7, linear memory",
@@ -106,7 +102,7 @@ SWEEPS = (
     rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
     rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
     rules(SMNIST_ADLIF, (2e-3, 4e-3), (0,)),
-    sweep("memory-rows-lif", f"Linear memory: {ROWS_LIF.description}", ROWS_LIF, ROWS, (2e-3, 5e-3)),
+    sweep("memory-rows-lif", f"Linear memory: {ROWS_LIF.description}", ROWS_LIF, ROWS, (1e-3, 2e-3, 5e-3)),
     sweep("adding-500", "The adding problem over 500 steps", adding(500), LONG_SUMS, (1e-3, 3e-3), (0, 1), epochs=2),
     sweep(
         "ecg-all",
@@ -178,7 +174,7 @@ SWEEPS = (
         f"Linear memory: {SMALL_ADLIF.description}",
         SMALL_ADLIF,
         MEMORY,
-        (2e-3, 5e-3),
+        (2e-3, 5e-3, 1e-2),
         sensitivity_every=4,
     ),
     long_moved("smnist-50000", "KeRNL", HALVES, (1, 2)),
