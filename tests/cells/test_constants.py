@@ -227,7 +227,7 @@ def leaks(cell):
     return shares if cell == "euler" else -np.expm1(-shares)
 
 
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(13)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("cell", CELLS)
 def test_it_is_a_scale_of_the_weights(cell, form):

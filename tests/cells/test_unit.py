@@ -112,7 +112,7 @@ WEIGHTS = draw(73, I, H), draw(74, H, H), draw(75, H)
 SENSITIVITY = 0.3 * draw(76, 2, H, H), 0.1 * draw(77, 2, H) ** 2
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("unit", PACKAGED)
 def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):
@@ -228,7 +228,7 @@ def test_the_drive_of_a_unit_is_that_of_its_constants_now(kind):
         assert float(layer.report.sensitivity_loss) < 1e-20 < 1e-3 < float(layer.report.perturbation_variance)
 
 
-@pytest.mark.parametrize("learn", [(), "tau_m"])
+@pytest.mark.parametrize("learn", [pytest.param((), marks=pytest.mark.slow), "tau_m"])
 def test_a_loaded_unit_has_the_drive_of_the_draws_that_were_saved(learn, tmp_path):
     keras.utils.register_keras_serializable("tests")(Scaled)
     inputs = keras.Input(batch_shape=(B, T, I))

@@ -76,7 +76,7 @@ def learn_in_pieces(layer, x, borders):
     return tf.concat(outputs, 1), total, states
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("rule", "unit", "window", "memory"), list(rows()))
 def test_pieces_with_traces_are_the_whole(rule, unit, window, memory):
     """Outputs, states, and the gradients of all weights, constants that learn among them."""
@@ -109,7 +109,7 @@ MASKED = [
 ]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("unit", "rule", "settings"), MASKED)
 def test_a_masked_batch_learns_what_its_sequences_would(unit, rule, settings):
     """Windows are counted over the steps that are there. And a reset makes two sequences of one."""
@@ -190,6 +190,7 @@ EXACT = {  # where a window is the whole sequence
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("unit", UNITS)
 def test_backpropagation_is_that_of_automatic_differentiation(unit):
     """By the tape of the layer, Keras' own layer, the adjoint, and rules with a window of the whole sequence."""

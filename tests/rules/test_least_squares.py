@@ -65,7 +65,7 @@ def test_it_solves_the_equations(samples, ridge):
         np.testing.assert_allclose(found, expected / divided, rtol=1e-6)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("name", "settings"), [*((name, {}) for name in CELLS), *OTHERS.values()], ids=[*CELLS, *OTHERS]
 )

@@ -226,7 +226,7 @@ def f_and_gradient(network, m, perturbation="tangent"):
     return float(layer.report.sensitivity_loss), np.reshape(gradient, (H, H))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("cell", ["hard", "hard adaptive", "resonator", "swinging tanh", "relu"])
 def test_m_learns_the_direct_effect_from_one_step(cell):
     """F is 0 for M = drive W_rec^T under the tangent, and its gradient leads there from zero."""
@@ -241,7 +241,7 @@ REFRACTORY, SLOPES = "hard adaptive", "swinging tanh"  # units that hear nothing
 NOISY = (REFRACTORY, "tangent"), (SLOPES, "tangent"), (REFRACTORY, "replica"), (REFRACTORY, "twin"), (SLOPES, "twin")
 
 
-@pytest.mark.parametrize(("cell", "perturbation"), taking_turns(NOISY, every=2))
+@pytest.mark.parametrize(("cell", "perturbation"), taking_turns(NOISY, every=4))
 def test_dfdm_of_one_step_is_the_difference_of_f(cell, perturbation):
     """F is quadratic in M, so a difference of two values is exact."""
     network, m, direction = Network(cell, time=T), draw(71, H, H), draw(72, H, H)
