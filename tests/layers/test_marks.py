@@ -302,3 +302,14 @@ def test_how_rules_agree_with_backpropagation(what):
     if what == "reset":
         lags = [lag for of_rules in one.lags.values() for lag in of_rules.values()]
         assert all(np.nan_to_num(lag.share[1]) == 0.0 for lag in lags)
+
+
+def test_what_m_explains_is_what_training_reports():
+    """Of the noise that the next update draws, in the steps that are there."""
+    model, generator = network_of(False, rule=KeRNL()), np.random.default_rng(4)
+    x, reset = np.insert(3.0 * draw(7, B, 8, I) + 2.0, [2, 2, 5, 8], -7.0, axis=1), generator.random((B, 12)) < 0.2
+    y = draw(8, B, 12, 2)
+    (found,) = kk.gradient_alignment(model, [x, reset], y, ("kernl",), windows=1).explained_variance.values()
+    model.train_on_batch([x, reset], y)
+    assert 0.0 < abs(found) < 1.0
+    same(found, model.diagnostics()["explained_variance"], tolerance=1e-6)
