@@ -287,6 +287,19 @@ def test_what_is_not_finite_moves_nothing(trained):
         assert np.any(each.save()["dense_kernel"] != before["dense_kernel"])
 
 
+def test_a_bad_x_that_a_frozen_layer_stops_moves_nothing():
+    """Though loss and gradients are finite: it would stay in the states."""
+    front = kk.RNN(kk.LIFCell(5, input_gain=9.0), "eprop", window=1, stateful=True, trainable=False, name="front")
+    learner, (x, y, _) = kk.learner(network(*NETWORKS["spiking"], front=[front])), stream(CLASSES, 3)
+    bad = np.where(np.arange(I) == 1, np.float32(np.nan), x[1])
+    before = {name: np.array(value) for name, value in learner.save().items()}
+    assert np.isfinite(learner.learn(x=bad, y=y[1], sample_weight=ONE)["loss"])
+    for name, value in learner.save().items():
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+    learner.learn(x=x[2], y=y[2], sample_weight=ONE)
+    assert np.any(learner.save()["dense_kernel"] != before["dense_kernel"])
+
+
 def test_which_losses_compare_with_integers():
     of = keras.losses
     sparse = CLASSES, [CLASSES], of.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"
