@@ -65,6 +65,10 @@ class Kernel(Settings, ABC):
         """The weights that learn with M."""
         return []
 
+    def hears(self, cell: HiddenCell) -> bool:
+        """Whether M counts by what the unit hears at that moment, as in Eq. (41); else M has to be a mean."""
+        return True
+
     @abstractmethod
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
         """Numbers of rows [B, H] that the predictor carries from step to step: for the prediction, and other ones."""

@@ -43,9 +43,10 @@ class LearnedSensitivity(Rule):
         """As in `Rule`; none if M does not learn, for nothing is perturbed then."""
         return self.kernel.rows(cell) if self.learn_sensitivity else ()
 
-    def solvable(self) -> bool:
+    def solvable(self, cell: HiddenCell) -> bool:
         """Whether least squares can find M as the direct effect of a spike, for which Eq. (41) holds without noise."""
-        return self.learn_sensitivity and self.kernel.direct and isinstance(self.perturbation, Tangent)
+        exact = isinstance(self.perturbation, Tangent) and self.perturbation.observe != "reset_voltage"
+        return self.learn_sensitivity and self.kernel.direct and self.kernel.hears(cell) and exact
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

@@ -32,7 +32,7 @@ class Membrane(Kernel):
     traces then need a kernel for every unit.
 
     Args:
-        arrival: whether to use that slope. Without it M learns its mean.
+        arrival: whether to use that slope. Without it M learns its mean, which least squares do not find.
 
     Raises:
         ValueError: for an `arrival` that is not True or False.
@@ -63,6 +63,9 @@ class Membrane(Kernel):
         by_slope, count = self.by_slope(cell), cell.count_own(adaptation=False)
         kernels = cell.units if by_slope else max(cell.kernel_groups()) + 1
         return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
+
+    def hears(self, cell: HiddenCell) -> bool:
+        return self.arrival or cell.output_kind == "spikes"
 
     def by_slope(self, cell: HiddenCell) -> bool:
         """True if input to a unit is scaled by its slope f'."""

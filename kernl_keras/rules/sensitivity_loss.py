@@ -6,14 +6,15 @@ a unit's own state do not explain, and arrived from other units in this step:
     (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
 
 dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
-f' of a rate unit, and 1 otherwise. Linear memory (`rules.memory`), which follows errors hop by hop, needs this M. Under
-`kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise. So M need not come there by many small
-steps: the least squares of one batch give nearly all that is missing,
+f' of a rate unit, and 1 otherwise. D is in units of the potential here. Linear memory (`rules.memory`), which follows
+errors hop by hop, needs this M. Under `kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise. So
+M need not come there by many small steps: the least squares of one batch give nearly all that is missing,
 
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
-share of the diagonal of C: H divided by the number of steps in the sums, and at least 3 %. This is the default of
+share of the diagonal of C: n = H divided by the number of steps in the sums, and at least 3 %. Where n is more, the
+least of n - 3 % and 1 of the diagonal's mean is added to the diagonal first. This is the default of
 `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without, see
 `training.optimizers.LeastSquares`.
 """
@@ -82,8 +83,11 @@ def least_squares(residuals, changes, heard, samples):
     """
     squares, units = tf.linalg.diag_part(changes), changes.shape[0]
     # Of few samples C has a low rank. What they say then is halved, or the steps of many batches would add up and grow.
-    ridge = tf.maximum(units / samples, tf.cast(RIDGE, changes.dtype))
-    scale = tf.math.rsqrt(squares + 1e-30)  # units differ by orders of magnitude
+    least = tf.cast(RIDGE, changes.dtype)
+    ridge = tf.maximum(units / samples, least)
+    # In few steps a unit may have hardly changed, by chance. Beside its own square alone the ridge would be no bound.
+    common = tf.minimum(ridge - least, 1.0) * tf.reduce_mean(squares)
+    scale = tf.math.rsqrt(squares + common + 1e-30)  # units differ by orders of magnitude
     correlations = scale[:, None] * changes * scale + ridge * tf.eye(units, dtype=changes.dtype)
     left = residuals * scale  # of the equations, in each row
     direction, length = left, tf.reduce_sum(left**2, -1, keepdims=True)
@@ -118,7 +122,8 @@ def sensitivity_loss(m, gamma, sums, count, samples=None):
     def loss(m, *gamma):
         def gradient(error):
             if samples is not None:
-                return -error * least_squares(sums.by_noise, *sums.changes, samples)[None]
+                step = -error * least_squares(sums.by_noise, *sums.changes, samples)[None]
+                return step, *(tf.zeros_like(each) for each in gamma)
             m_gradient = tf.transpose(tf.reshape(sums.by_noise, (units, kernels, units)), (1, 0, 2))
             if not gamma:
                 return scale * error * m_gradient
@@ -141,7 +146,10 @@ class DirectPredictor(Predictor):
         sent = changed.presynaptic
         own = tensor(self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0)), like=sent)
         heard = step.gate * step.heard * tf.ones_like(own)
-        return sent[:, None], tf.stack([own, heard], 1)  # [B, 1, H] and [B, 2, H]
+        slope = self.perturbation.observed(self.cell, {"distance": step.r[0], "voltage": 1.0, "reset_voltage": 1.0})
+        plain = isinstance(slope, float) and slope == 1.0
+        parts = [own, heard] if plain else [own, heard, slope * tf.ones_like(own)]
+        return sent[:, None], tf.stack(parts, 1)  # [B, 1, H] and [B, 2 or 3, H]
 
     def start(self, like):
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
@@ -149,7 +157,10 @@ class DirectPredictor(Predictor):
 
     def accumulate(self, total, outcome):
         units = self.m.shape[0]
-        arrived, heard = outcome.effect - outcome.filtered_noise_slope[:, :, 0], outcome.filtered_noise_slope[:, :, 1]
+        own, heard, *slope = tf.unstack(outcome.filtered_noise_slope, axis=2)
+        arrived = outcome.effect - own
+        if slope:  # of the distance by the potential
+            arrived = tf.math.divide_no_nan(arrived, slope[0])
         effect, heard, sent = (tf.reshape(x, (-1, units)) for x in (arrived, heard, outcome.filtered_noise))
         residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
         by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]

@@ -19,6 +19,7 @@ from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
 from .compiled import compiled_as
+from .optimizers import LeastSquares
 from .state import Kept, lasting
 
 EXACT, OWN, LOCAL = object(), object(), object()  # rules that the comparison itself needs; no name is one of these
@@ -156,7 +157,7 @@ class Alignments:
                     pairs = {rule: beside_exact(of_constant, rule, rules[rule]).sum((1, 2)) for rule in asked}
                     variables[f"{name}/log_{constant}"] = {rule: agreement(pair) for rule, pair in pairs.items()}
                 if layer.sensitivity_weights:
-                    explained[name] = explained_variance(layer, call)
+                    explained[name] = explained_variance(self.model, layer, call)
         return Alignment(variables, lags, explained)
 
     def _contributions(self, layer, rules, call, error):
@@ -305,15 +306,16 @@ def lag_agreement(parts, step):
     return LagAgreement([float(lag * step) for lag in lags], *map(list, zip(*map(agreement, by_lag))), share)
 
 
-def explained_variance(layer, call):
-    """1 - F / mean D^2 of the noise that the layer's next training call would draw."""
+def explained_variance(model, layer, call):
+    """1 - F / mean D^2 of the noise that the layer's next training call would draw, with the F that the model has."""
+    solves = isinstance(getattr(model, "sensitivity_optimizer", None), LeastSquares)
     sequences, read = call.sequences, Marks(None, None)
     if call.steps is not None:
         valid, starts = call.steps.valid, call.steps.starts
         read = Marks(tf.transpose(valid), None if starts is None else tf.transpose(starts))
     if layer.go_backwards:
         sequences, read = tf.reverse(sequences, [1]), read.read_backwards()
-    with running(Step()) as step:
+    with running(Step(solves=solves)) as step:
         layer(sequences, initial_state=list(call.initial_state), mask=read.mask, reset=read.reset, training=True)
     _, report = step.reports[-1]
     return float(report.explained_variance)

@@ -24,9 +24,9 @@ def default_of_m(model):
     each column. If both have no gradient, as between units that no connection reaches and units that none leaves, the
     product of Keras' epsilon_1, 1e-30, with itself is 0 in float32, and 0 / 0 is NaN.
     """
-    rules = [layer.rule for layer in rule_layers(model) if layer.trainable]
-    learning = [rule for rule in rules if getattr(rule, "learn_sensitivity", False)]
-    if learning and all(rule.solvable() for rule in learning):
+    layers = [layer for layer in rule_layers(model) if layer.trainable]
+    learning = [layer for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
+    if learning and all(layer.rule.solvable(layer.cell) for layer in learning):
         return LeastSquares(1.0)
     return keras.optimizers.Adafactor(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 

@@ -211,7 +211,8 @@ class Model(CompiledModel):
     def gradients(self, x: Any, y: Any) -> list[tf.Tensor | None]:
         """The gradients that the optimizers would get for a batch: of F for M and gamma, the rule's for other weights.
 
-        Nothing is updated, and no state changes: the noise is that of the next training step.
+        Where least squares find M, Eq. (45), their step with the other sign takes the place of dF/dM. Nothing is
+        updated, and no state changes: the noise is that of the next training step.
 
         Args:
             x, y: a batch, as for `fit`.

@@ -27,8 +27,8 @@ OTHERS = {  # than in linear memory, where the state has rows for another predic
 }
 
 
-def build(cell, *compiled, rule="kernl", size=B, stateful=True, **settings):
-    inputs = keras.Input(batch_shape=(size, T, I))
+def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, **settings):
+    inputs = keras.Input(batch_shape=(size, time, I))
     hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(2, stateful=stateful)(hidden))
     model.compile(keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1, run_eagerly=True)
@@ -53,12 +53,14 @@ def distance(m, expected):
 def test_it_solves_the_equations(samples, ridge):
     """Of correlated changes that differ by orders of magnitude, and shares of what a unit hears.
 
-    Of as many samples as there are units the ridge is 1: what they say of orthogonal changes is halved.
+    Of as many samples as there are units the ridge is 1: what they say of orthogonal changes is halved, and a unit's
+    changes count beside those of the others.
     """
     draw = np.random.default_rng(1)
     sent = (draw.normal(size=(40, H)) + draw.normal(size=(40, 1))) * np.logspace(-3, 3, H)
     residuals, changes = draw.normal(size=(H, 40)) @ sent, sent.T @ sent
-    expected = np.linalg.solve(changes + ridge * np.diag(np.diag(changes)), residuals.T).T
+    own = np.diag(changes) + (ridge - RIDGE) * np.mean(np.diag(changes))
+    expected = np.linalg.solve(changes + ridge * np.diag(own), residuals.T).T
     for share, divided in ((1.0, 1.0), (0.7, 0.7), (0.2, LEAST_HEARD)):
         heard = np.full((H, 1), share * np.trace(changes))
         found = least_squares(*map(tf.constant, (residuals, changes, heard)), tf.constant(samples, "float64"))
@@ -111,6 +113,44 @@ def test_batches_of_fewer_steps_than_units_do_not_drive_m_away(size):
     assert distance(m.numpy(), expected) < 0.3
 
 
+def test_pieces_of_one_step_do_not_drive_m_away():
+    """Nor where a unit has hardly changed by chance: beside its own square alone, steps grew without end."""
+    model = build(kk.LIFCell(H), size=1, time=1)
+    model.run_eagerly = model.jit_compile = False
+    layer = model.get_layer("hidden")
+    m, expected, draw = layer.sensitivity_weights[0], direct_effect(layer.cell), np.random.default_rng(0)
+    m.assign(2.0 * expected)
+    for _ in range(150):
+        model.train_on_batch(draw.normal(1.0, 2.0, (1, 1, I)), np.zeros((1, 1, 2)))
+    assert distance(m.numpy(), expected) < 0.3
+
+
+@pytest.mark.parametrize("theta", [5.0, 0.2])
+def test_m_of_a_unit_is_the_effect_on_its_potential(theta):
+    """In whatever units its distance to the threshold is."""
+
+    class Relative(kk.Unit):
+        states = ("v",)
+        unit_constants = {"tau": 20.0, "theta": 5.0}  # noqa: RUF012  # as a user writes it
+
+        def integrate(self, state, current, p):
+            return (state.v - p.dt / p.tau * state.v + current,)
+
+        def distance(self, before, p):
+            return (before.v - p.theta) / p.theta
+
+        def recover(self, before, spike, p):
+            return (before.v * (1.0 - spike),)
+
+    model = build(Relative(H, theta=theta, recurrent_gain=1.0))
+    layer = model.get_layer("hidden")
+    m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
+    m.assign(np.zeros((H, H)))
+    for seed in range(4):
+        model.train_on_batch(*batch(seed))
+    assert distance(m.numpy(), expected) < 0.02
+
+
 def test_a_layer_that_is_called_three_times_takes_one_step():
     """Three whole steps together would be twice too long."""
     inputs = keras.Input(batch_shape=(B, T, I))
@@ -142,6 +182,7 @@ def test_without_steps_that_count_m_stays():
     np.testing.assert_array_equal(m, 1.0)
 
 
+AFTER_RESET = rules.KeRNL(perturbation=rules.Tangent(observe="reset_voltage"))
 DEFAULTS = {
     "linear memory": (dict(), LeastSquares),
     "with settings": (dict(traces=rules.LinearTraces(poles=3)), LeastSquares),
@@ -150,6 +191,7 @@ DEFAULTS = {
     "another kernel": (dict(rule=rules.KeRNL(kernel="exponential")), keras.optimizers.Adafactor),
     "the plain form": (dict(rule="plain_kernl"), keras.optimizers.Adafactor),
     "noise": (dict(rule=rules.KeRNL(perturbation="twin")), keras.optimizers.Adafactor),
+    "what arrives is seen after a reset": (dict(rule=AFTER_RESET), keras.optimizers.Adafactor),
     "without M": (dict(rule="eprop"), keras.optimizers.Adafactor),
     "M stands still": (dict(rule=rules.KeRNL(learn_sensitivity=False)), keras.optimizers.Adafactor),
 }
@@ -158,6 +200,12 @@ DEFAULTS = {
 @pytest.mark.parametrize(("settings", "expected"), DEFAULTS.values(), ids=DEFAULTS)
 def test_the_default_goes_with_the_rule(settings, expected):
     assert type(build(kk.LIFCell(H), **settings).sensitivity_optimizer) is expected
+
+
+def test_of_a_mean_of_slopes_least_squares_know_nothing():
+    rule = rules.KeRNL(kernel=rules.Membrane(arrival=False))
+    for cell, expected in ((kk.LIFCell(H), LeastSquares), (kk.LeakyRNNCell(H), keras.optimizers.Adafactor)):
+        assert type(build(cell, rule=rule, stateful=False).sensitivity_optimizer) is expected
 
 
 def test_a_model_with_both_kinds_of_kernels_has_the_other_default():
