@@ -10,7 +10,7 @@ __all__ = ["SWEEPS", "Sweep", "Variant"]
 # In these M learned by Adafactor. All others find it by least squares, as the experiments do now. `ecg-200` and
 # `spoken-digits-all` are of the networks that the package brings; of LSTM units, as in `anbn`, least squares find no M.
 BY_ADAFACTOR = """
-ecg-200 spoken-digits-all anbn memory-rows-lif ablations ablations-adlif ablations-rows-lif layers
+ecg-200 spoken-digits-all anbn ablations ablations-adlif ablations-rows-lif layers
 windows-20000 windows-20000-decay smnist-50000 smnist-50000-backpropagation smnist-linear psmnist-56000
 smnist-adlif-28000 smnist-alif-8000
 """.split()
