@@ -13,8 +13,8 @@ M need not come there by many small steps: the least squares of one batch give n
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
-share of the diagonal of C: n = H divided by the number of steps in the sums, and at least 3 %. Where n is more, the
-least of n - 3 % and 1 of the diagonal's mean is added to the diagonal first. This is the default of
+share of the diagonal of C: n = H divided by the number of steps in the sums, and at least 3 %. Where n is more than
+that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the diagonal first. This is the default of
 `kernl_keras.Model` with the kernels of the membrane and of the whole unit, with linear memory and without, see
 `training.optimizers.LeastSquares`.
 """
