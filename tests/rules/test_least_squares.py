@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import rules
 from kernl_keras.keras_version import keras
-from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, least_squares
+from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, SensitivitySums, least_squares, sensitivity_loss
 from kernl_keras.training.optimizers import LeastSquares
 
 B, T, I, H = 8, 12, 3, 6  # noqa: E741
@@ -65,6 +65,17 @@ def test_it_solves_the_equations(samples, ridge):
         heard = np.full((H, 1), share * np.trace(changes))
         found = least_squares(*map(tf.constant, (residuals, changes, heard)), tf.constant(samples, "float64"))
         np.testing.assert_allclose(found, expected / divided, rtol=1e-6)
+
+
+def test_a_gamma_stays_where_it_is():
+    """That of a kernel of one's own whose M is the direct effect."""
+    m, gamma, one = tf.ones((1, H, H)), tf.ones((1, H)), tf.ones(())
+    sums = SensitivitySums(one, one, tf.ones((H, H)), None, (tf.eye(H), tf.ones((H, 1))))
+    with tf.GradientTape() as tape:
+        tape.watch((m, gamma))
+        loss, _ = sensitivity_loss(m, gamma, sums, 8.0, tf.constant(8.0))
+    of_m, of_gamma = tape.gradient(loss, (m, gamma))
+    assert np.all(of_m < 0.0) and not np.any(of_gamma)
 
 
 @pytest.mark.sampled(5)
