@@ -198,12 +198,16 @@ def layer_errors(layer, net, m, above, b, first):
         start = segments, state, seen, again, b, damping
         recent, state, seen = means.errors_through_segments(*start, of_outputs=above.behind)
         seen = seen / damping
-    later = above.behind[len(recent) :]
-    found = ref.errors_behind([mean] * len(later), state, seen, again, b, settings.hops, damping, later)[0]
-    found = np.concatenate([recent, found])
-    poles = layer.memory.filters.poles
-    responses = means.kernels(poles, len(found))
-    weights = means.projected(means.gram_matrix(poles), responses.T @ found, np.eye(responses.shape[1]), RIDGE)
+    later, poles = above.behind[len(recent) :], layer.memory.filters.poles
+    start = [mean] * len(later), state, seen, again, b
+    sums = [ref.errors_behind(*start, hops, damping, later)[0] for hops in range(settings.hops + 1)]
+    powers = np.array([[complex(pole) ** n for n in range(len(above.behind))] for pole in poles])
+    every_hop = powers[:, len(recent) :] @ np.diff(sums, axis=0, prepend=0.0)[:, None]  # [hops + 1, 1, G, n H]
+    products = means.bounded(every_hop[:, 0].swapaxes(0, 1)) + powers[:, : len(recent)] @ recent
+    responses = means.kernels(poles, len(above.behind))
+    weights = means.projected(
+        means.gram_matrix(poles), means.in_parts(poles, products), np.eye(responses.shape[1]), RIDGE
+    )
     gradient = gradient + means.filtered_inputs(poles, s[b, :first]).T @ weights
     return gradient, Border(inside @ net.w_in.T, responses @ weights @ net.w_in.T)
 
