@@ -3,22 +3,16 @@
 import dataclasses
 
 from . import ablations, layers, rules
-from .definition import Sweep, Variant
+from .definition import ADAFACTOR, Sweep, Variant
 
 __all__ = ["SWEEPS", "Sweep", "Variant"]
 
 # In these M learned by Adafactor. All others find it by least squares, as the experiments do now. `ecg-200` and
 # `spoken-digits-all` are of the networks that the package brings; of LSTM units, as in `anbn`, least squares find no M.
 BY_ADAFACTOR = """
-ecg-200 spoken-digits-all anbn ablations ablations-adlif ablations-rows-lif layers
-windows-20000 windows-20000-decay smnist-50000 smnist-50000-backpropagation smnist-linear psmnist-56000
-smnist-adlif-28000 smnist-alif-8000
+ecg-200 spoken-digits-all anbn smnist-alif-8000 windows-20000 windows-20000-decay smnist-50000
+smnist-50000-backpropagation smnist-linear psmnist-56000 smnist-adlif-28000
 """.split()
-ADAFACTOR = {
-    "sensitivity_optimizer": "Adafactor",
-    "sensitivity_learning_rate": 0.1,
-    "sensitivity_optimizer_settings": {"relative_step": False, "epsilon_1": 1e-14},
-}
 
 SWEEPS = {sweep.name: sweep for module in (rules, ablations, layers) for sweep in module.SWEEPS}
 for name in BY_ADAFACTOR:

@@ -5,16 +5,16 @@ import dataclasses
 from kernl_keras.experiments.configs import EXPERIMENTS
 from kernl_keras.rules import Exponential, Replica, Twin
 
-from .definition import SOLVED, Sweep, Variant
+from .definition import ADAFACTOR, Sweep, Variant
 from .networks import EVERY_CONSTANT, ROWS_LIF, SMALL, SMALL_ADLIF
 from .rules import adding
 
-BY_LEAST_SQUARES = Variant("M by least squares", changes=SOLVED)
+BY_ADAFACTOR = Variant("M by Adafactor", changes=ADAFACTOR)
 UNTRAINED = Variant("M is never trained", settings={"learn_sensitivity": False})
 
 ABLATIONS = (
     Variant("KeRNL as it is"),
-    BY_LEAST_SQUARES,
+    BY_ADAFACTOR,
     UNTRAINED,
     Variant("M from zero", settings={"sensitivity_initializer": "zeros"}),
     Variant("M random, trained", settings={"sensitivity_initializer": "orthogonal"}),
@@ -41,7 +41,7 @@ ABLATIONS = (
 
 OWN_STATE = (  # of units with an adaptation current
     Variant("KeRNL as it is"),
-    BY_LEAST_SQUARES,
+    BY_ADAFACTOR,
     Variant("the reset is followed", settings={"reset_gradient": True}),
     Variant("the membrane's kernel", settings={"kernel": "membrane"}),
     Variant("learned kernel exp(-gamma d)", settings={"kernel": "exponential"}),
@@ -55,8 +55,8 @@ OWN_STATE = (  # of units with an adaptation current
 )
 
 WAYS_OF_M = (
-    Variant("M by Adafactor"),
-    BY_LEAST_SQUARES,
+    Variant("M by least squares"),
+    BY_ADAFACTOR,
     UNTRAINED,
     Variant("e-prop", "eprop"),
     Variant("backpropagation", "bptt"),

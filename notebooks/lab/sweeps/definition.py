@@ -29,10 +29,10 @@ class Variant:
         )
 
 
-SOLVED: dict = {  # M by least squares, in a sweep that has another way
-    "sensitivity_optimizer": None,
-    "sensitivity_learning_rate": None,
-    "sensitivity_optimizer_settings": {},
+ADAFACTOR = {  # M by Adafactor, where least squares would find it
+    "sensitivity_optimizer": "Adafactor",
+    "sensitivity_learning_rate": 0.1,
+    "sensitivity_optimizer_settings": {"relative_step": False, "epsilon_1": 1e-14},
 }
 RULES = {
     "KeRNL": "kernl",
