@@ -355,13 +355,18 @@ class Recollection:
         inside = above.inside
         if inside is not None:
             inside = tf.concat([tf.zeros_like(inside[0])[None], inside], 0)
-        rest = map_tensors(lambda x: x[:-1], (*now, inside))
-        *border, inside = map_tensors(lambda x: x[-1], (*now, inside))
+        every = numbers, *now, inside
+        _, *border, inside = map_tensors(lambda x: x[-1], every)
         weights, below = self.weights(*border, above.sequences, entering(self.windows - 1, inside))
-        carry, below_inside = (weights, total, below), None
-        if not (isinstance(self.windows, int) and self.windows == 1):
-            carry, others = self.scan(back, carry, (numbers[:-1], *rest), reverse=True)
-            below_inside = tf.concat([others[1:], below[None]], 0) if every_border else None
+        carry, below_inside, static = (weights, total, below), None, isinstance(self.windows, int)
+        if static:
+            every = map_tensors(lambda x: x[:-1], every)
+        else:  # XLA compiles no loop over no windows, so that this one goes over the last window, too
+            carry = map_tensors(tf.zeros_like, weights), total, map_tensors(tf.zeros_like, below)
+        if not (static and self.windows == 1):
+            carry, others = self.scan(back, carry, every, reverse=True)
+            if every_border:
+                below_inside = tf.concat([others[1:], below[None]], 0) if static else others[1:]
         first, total, below = carry
         return add_inputs(total, first, x), below, below_inside  # x is from earlier pieces
 

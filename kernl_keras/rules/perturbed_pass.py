@@ -112,10 +112,7 @@ class PerturbedPass:
 
     def run(self, state, perturbed):
         """Both passes: the fields of `Passes`, but with `SensitivitySums` for F and D^2."""
-        cell, predictor, unroll, noise_before = self.cell, self.predictor, self.layer.unroll, perturbed[1:]
-        if self.direct:  # it looks at single steps, and takes no filtered noise from one to the next
-            zeros = tf.zeros_like(perturbed.filtered_noise[:, :1])  # [B, 1, H]
-            perturbed = PerturbedState(perturbed.cell, zeros, tf.repeat(zeros, 2, 1))
+        cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
         noise, enters = self.rule.perturbation, self.rule.noise_enters(cell)
 
         def begin(start, size, carry):
@@ -138,8 +135,10 @@ class PerturbedPass:
             # <= bound either; a maximum would not do, as XLA's ignores NaN.
             bound = min(noise.max_perturbation, effect.dtype.max)
             within_bound = tf.reduce_all(tf.abs(effect) <= bound, -1, keepdims=True)  # [B, 1]
-            perturbed = self.forget(within_bound, clean, PerturbedState(other, *filtered))
-            outcome = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *perturbed[1:])
+            after = self.forget(within_bound, clean, PerturbedState(other, *filtered))
+            outcome = Effect(tf.where(within_bound, effect, tf.zeros_like(effect)), *after[1:])
+            # A predictor of single steps takes no filtered noise from one to the next.
+            perturbed = PerturbedState(after.cell, *perturbed[1:]) if self.direct else after
             outcome = where_valid(counts, outcome, tf.nest.map_structure(tf.zeros_like, outcome))
             kept = saved, predictor.keep(outcome), within_bound
             return where_valid(goes_on, (clean, perturbed), states), kept, outcome
@@ -153,9 +152,6 @@ class PerturbedPass:
             self.length,
             unroll=unroll,
         )
-
-        if self.direct:
-            after = PerturbedState(after.cell, *map(tf.zeros_like, noise_before))
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)

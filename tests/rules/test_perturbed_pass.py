@@ -71,7 +71,7 @@ def exploding(bound):
     """Strong recurrence and a wide surrogate in the first example, a surrogate of zero in the second."""
     one = Pass("soft euler", Tangent(bound), enters="current")
     one.weights = 30.0 * one.weights
-    one.cell.surrogate_damping = tf.constant([[3.0], [0.0]], tf.float64)
+    one.cell.surrogate_damping = np.array([[3.0], [0.0]])
     return one
 
 
