@@ -65,9 +65,9 @@ class Kernel(Settings, ABC):
         """The weights that learn with M."""
         return []
 
-    def hears(self, cell: HiddenCell) -> bool:
-        """Whether M counts by what the unit hears at that moment, as in Eq. (41); else M has to be a mean."""
-        return True
+    def solvable(self, cell: HiddenCell) -> bool:
+        """Whether M counts as the direct effect of a spike, Eq. (41), which least squares find; else it is a mean."""
+        return self.direct
 
     @abstractmethod
     def rows(self, cell: HiddenCell) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from ..types import Initializer, KernelName, PerturbationName
 from .exponential import Exponential
 from .kernel import Kernel
 from .membrane import Membrane
+from .memory import LinearTraces
 from .perturbation import Perturbation, Replica, Tangent, Twin
 from .rule import Context, Rule
 from .settings import get_settings
@@ -43,10 +44,11 @@ class LearnedSensitivity(Rule):
         """As in `Rule`; none if M does not learn, for nothing is perturbed then."""
         return self.kernel.rows(cell) if self.learn_sensitivity else ()
 
-    def solvable(self, cell: HiddenCell) -> bool:
+    def solvable(self, layer: Any) -> bool:
         """Whether least squares can find M as the direct effect of a spike, for which Eq. (41) holds without noise."""
+        direct = isinstance(layer.carries_traces, LinearTraces) or self.kernel.solvable(layer.cell)
         exact = isinstance(self.perturbation, Tangent) and self.perturbation.observe != "reset_voltage"
-        return self.learn_sensitivity and self.kernel.direct and self.kernel.hears(cell) and exact
+        return self.learn_sensitivity and direct and exact
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
         super().check(cell, traces)

@@ -64,8 +64,9 @@ class Membrane(Kernel):
         kernels = cell.units if by_slope else max(cell.kernel_groups()) + 1
         return [(kernels, cell.units) if traces else (cell.units,)] * count + [(cell.units,)] * by_slope
 
-    def hears(self, cell: HiddenCell) -> bool:
-        return self.arrival or cell.output_kind == "spikes"
+    def solvable(self, cell: HiddenCell) -> bool:
+        """As in `Kernel`. Where a unit's default kernel is another, M has to make up for what this one leaves out."""
+        return cell.KERNELS[0] == self.word and (self.arrival or cell.output_kind == "spikes")
 
     def by_slope(self, cell: HiddenCell) -> bool:
         """True if input to a unit is scaled by its slope f'."""

@@ -69,7 +69,7 @@ class PerturbedPass:
 
     def __init__(self, layer, p, weights, x, steps, counted, solve=False):
         self.layer, self.rule, self.cell, self.p = layer, layer.rule, layer.cell, p
-        self.solve = solve and self.rule.solvable(layer.cell)
+        self.solve = solve and self.rule.solvable(layer)
         self.direct = self.solve or layer.memory is not None
         # No tape may watch what goes into the passes, or it would trace a backward pass through them.
         self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted

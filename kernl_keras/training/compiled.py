@@ -26,7 +26,7 @@ def default_of_m(model):
     """
     layers = [layer for layer in rule_layers(model) if layer.trainable]
     learning = [layer for layer in layers if getattr(layer.rule, "learn_sensitivity", False)]
-    if learning and all(layer.rule.solvable(layer.cell) for layer in learning):
+    if learning and all(layer.rule.solvable(layer) for layer in learning):
         return LeastSquares(1.0)
     return keras.optimizers.Adafactor(learning_rate=0.1, relative_step=False, epsilon_1=1e-14)
 

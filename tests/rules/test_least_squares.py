@@ -213,10 +213,20 @@ def test_the_default_goes_with_the_rule(settings, expected):
     assert type(build(kk.LIFCell(H), **settings).sensitivity_optimizer) is expected
 
 
-def test_of_a_mean_of_slopes_least_squares_know_nothing():
-    rule = rules.KeRNL(kernel=rules.Membrane(arrival=False))
-    for cell, expected in ((kk.LIFCell(H), LeastSquares), (kk.LeakyRNNCell(H), keras.optimizers.Adafactor)):
-        assert type(build(cell, rule=rule, stateful=False).sensitivity_optimizer) is expected
+@pytest.mark.parametrize(
+    ("kernel", "cell", "expected"),
+    [
+        (rules.Membrane(arrival=False), kk.LIFCell, LeastSquares),
+        (rules.Membrane(arrival=False), kk.LeakyRNNCell, keras.optimizers.Adafactor),
+        (rules.Membrane(), kk.ResonatorCell, LeastSquares),
+        (rules.Membrane(), kk.AdLIFCell, keras.optimizers.Adafactor),  # whose current is part of the effect
+    ],
+)
+def test_of_a_mean_least_squares_know_nothing(kernel, cell, expected):
+    """In linear memory, where the kernel plays no part, M is no mean."""
+    for stateful in (False, True):
+        model = build(cell(H), rule=rules.KeRNL(kernel=kernel), stateful=stateful)
+        assert type(model.sensitivity_optimizer) is (LeastSquares if stateful else expected)
 
 
 def test_a_model_with_both_kinds_of_kernels_has_the_other_default():
