@@ -20,7 +20,6 @@ LAYERS = (  # 331 units have as many weights as two layers of 200, and two layer
     Variant("two layers of 200 units", **stacked(2)),
     Variant("the same, no recurrence in the upper one", **stacked(2, cell={"recurrent_connectivity": 0.0})),
     Variant("the same, normalized between", **stacked(2, normalization="batch")),
-    Variant("the same, dropout of 20 % between", **stacked(2, dropout=0.2)),
     Variant("the same, e-prop in the upper one", **stacked(2, rule="eprop")),
     Variant("the same, window 64 in both", **stacked(2, layer_settings={"window": 64}), layer={"window": 64}),
     Variant("three layers of 200 units", **stacked(3)),
