@@ -31,7 +31,9 @@ def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, eager=Tr
     inputs = keras.Input(batch_shape=(size, time, I))
     hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(2, stateful=stateful)(hidden))
-    model.compile(keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1, run_eagerly=eager, jit_compile=False)
+    model.compile(
+        keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1, run_eagerly=eager, jit_compile=False
+    )
     return model
 
 
