@@ -27,9 +27,10 @@ class Membrane(Kernel):
     lambda is exp(-dt/tau_m), of a resonator times exp(2 pi i dt/period). It is known, so M learns alone, without gamma:
     in a `kernl_keras.Model` by Eq. (45), see `kernl_keras.rules.KeRNL`, and by an optimizer of its own from F.
     M starts at the path through one synapse, (1-a) R_m W_rec^T, exactly where `tau_s` is None. Traces need one kernel
-    for each distinct lambda. Where a sequence comes in pieces, the gradient of M does not reach the noise of the pieces
-    before. The input to a rate unit is scaled by the slope f' of its activation at that moment, in (26) and (27); exact
-    traces then need a kernel for every unit.
+    for each distinct lambda. In `kernl_keras.AdLIFCell` M learns from F by default: it makes up for the adaptation
+    current, which this kernel leaves out. Where a sequence comes in pieces, the gradient of M does not reach the noise
+    of the pieces before. The input to a rate unit is scaled by the slope f' of its activation at that moment, in (26)
+    and (27); exact traces then need a kernel for every unit.
 
     Args:
         arrival: whether to use that slope. Without it M learns its mean, which least squares do not find.

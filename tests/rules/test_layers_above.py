@@ -202,8 +202,8 @@ def layer_errors(layer, net, m, above, b, first):
     start = [mean] * len(later), state, seen, again, b
     sums = [ref.errors_behind(*start, hops, damping, later)[0] for hops in range(settings.hops + 1)]
     powers = np.array([[complex(pole) ** n for n in range(len(above.behind))] for pole in poles])
-    every_hop = powers[:, len(recent) :] @ np.diff(sums, axis=0, prepend=0.0)[:, None]  # [hops + 1, 1, G, n H]
-    products = means.bounded(every_hop[:, 0].swapaxes(0, 1)) + powers[:, : len(recent)] @ recent
+    every_hop = powers[:, len(recent) :] @ np.diff(sums, axis=0, prepend=0.0)  # [hops + 1, G, n H]
+    products = means.bounded(every_hop.swapaxes(0, 1)) + powers[:, : len(recent)] @ recent
     responses = means.kernels(poles, len(above.behind))
     weights = means.projected(
         means.gram_matrix(poles), means.in_parts(poles, products), np.eye(responses.shape[1]), RIDGE
