@@ -273,6 +273,8 @@ class Model(CompiledModel):
 
             # All other weights by the loss, with the new M and gamma, if everything is finite.
             weight_group = take_gradients(tape, forward.loss, weights, self.optimizer)
+            if not sensitivity_group.variables:  # the weights would wait for an M that never learns
+                weights_now = True
             groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
             finite = before & sensitivity_group.finite & weight_group.finite
             good = goes_on & finite

@@ -208,6 +208,23 @@ def test_evaluate_and_predict_move_nothing_and_compiling_again_replaces_everythi
     assert moved(after, values(model)) == SENSITIVITY and model.diagnostics()["sensitivity_loss"] > 0
 
 
+def test_weights_do_not_wait_for_an_m_that_no_gradient_reaches():
+    class Unperturbed(kk.Model):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.readout = kk.RNN(kk.LIFCell(5), name="hidden"), keras.layers.Dense(O, name="readout")
+
+        def call(self, x, training=None):
+            return self.readout(self.hidden(x, training=False))
+
+    model = Unperturbed()
+    model.compile("sgd", "mse", sensitivity_only=5, run_eagerly=True)
+    model.train_on_batch(X, Y)
+    before = values(model)
+    model.train_on_batch(X, Y)
+    assert moved(before, values(model)) == WEIGHTS
+
+
 def test_steps_in_which_m_rests_do_not_count_in_its_means():
     """Of two steps M learns in the first: what is reported of it is that step's alone, of the weights both's."""
     found = []
