@@ -260,7 +260,7 @@ def longer(task, window):
 
 def rates_of(task, window):
     """The learning rates that are tried; lower ones where each step has an update of its own."""
-    return [rate / 4.0 for rate in task.rates] if window == 1 else task.rates
+    return [rate / 8.0 for rate in task.rates] if window == 1 else task.rates
 
 
 def measure(options, found, keep):
