@@ -11,19 +11,20 @@ from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, SensitivitySu
 from kernl_keras.training.optimizers import LeastSquares
 
 B, T, I, H = 8, 12, 3, 6  # noqa: E741
-CELLS = {  # and how near M comes in four batches; rate units hear by their slope, which differs from step to step
+CELLS = {  # and how near M comes in three batches; rate units hear by their slope, which differs from step to step
     "lif": (lambda: kk.LIFCell(H), 0.02),
     "adaptive lif": (lambda: kk.LIFCell(H, adaptation_strength=1.8, tau_s=None), 0.02),
     "adlif": (lambda: kk.AdLIFCell(H), 0.001),
     "resonator": (lambda: kk.ResonatorCell(H, period=kk.LogSpaced(4, 30)), 0.001),
     "rate": (lambda: kk.LeakyRNNCell(H), 0.2),
 }
+FEW = {"traces": rules.LinearTraces(3, hops=0, segments=0)}  # the least that M learns beside
 OTHERS = {  # than in linear memory, where the state has rows for another prediction of D
     "whole sequences": ("rate", dict(stateful=False)),
     "pieces without traces": ("adaptive lif", dict(traces=False)),
     "exact traces": ("adlif", dict(traces=True)),
     "windows": ("resonator", dict(traces=True, window=4)),
-    "a rule with a kernel": ("adlif", dict(rule=rules.KeRNL(kernel="membrane"), stateful=False)),
+    "a rule with a kernel": ("resonator", dict(rule=rules.KeRNL(kernel="membrane"), stateful=False)),
 }
 
 
@@ -82,7 +83,7 @@ def test_a_gamma_stays_where_it_is():
 
 @pytest.mark.sampled(5)
 @pytest.mark.parametrize(
-    ("name", "settings"), [*((name, {}) for name in CELLS), *OTHERS.values()], ids=[*CELLS, *OTHERS]
+    ("name", "settings"), [*((name, FEW) for name in CELLS), *OTHERS.values()], ids=[*CELLS, *OTHERS]
 )
 def test_m_is_the_direct_effect_after_a_few_batches(name, settings):
     """From a start that has nothing to do with it."""
@@ -92,24 +93,24 @@ def test_m_is_the_direct_effect_after_a_few_batches(name, settings):
     m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
     m.assign(np.random.default_rng(1).normal(0.0, expected.std(), m.shape))
     assert distance(m.numpy(), expected) > 1.0
-    for seed in range(4):
+    for seed in range(3):
         model.train_on_batch(*batch(seed))
     assert distance(m.numpy(), expected) < near
 
 
 def test_a_few_samples_do_not_make_it_too_long():
     """One example of twelve steps says little: M comes nearer with each, and no step is too long."""
-    model = build(kk.AdLIFCell(H), size=1, stateful=False)
+    model = build(kk.LIFCell(H), size=1, stateful=False)
     layer = model.get_layer("hidden")
     m, expected, before = layer.sensitivity_weights[0], direct_effect(layer.cell), [np.inf]
     m.assign(np.random.default_rng(1).normal(0.0, expected.std(), m.shape))
-    for seed in range(6):
+    for seed in range(4):
         model.train_on_batch(*batch(seed, size=1))
         before.append(distance(m.numpy(), expected))
         assert before[-1] < before[-2] * 1.01
 
 
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("size", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_batches_of_fewer_steps_than_units_do_not_drive_m_away(size):
     """The steps of many small batches did add up once: M grew by orders of magnitude."""
     units, steps = 60, 10
@@ -128,17 +129,16 @@ def test_batches_of_fewer_steps_than_units_do_not_drive_m_away(size):
 
 def test_pieces_of_one_step_do_not_drive_m_away():
     """Nor where a unit has hardly changed by chance: beside its own square alone, steps grew without end."""
-    model = build(kk.LIFCell(H), size=1, time=1)
-    model.run_eagerly = model.jit_compile = False
+    model = build(kk.LIFCell(H), size=1, time=1, eager=False, **FEW)
     layer = model.get_layer("hidden")
     m, expected, draw = layer.sensitivity_weights[0], direct_effect(layer.cell), np.random.default_rng(0)
     m.assign(2.0 * expected)
-    for _ in range(150):
+    for _ in range(100):
         model.train_on_batch(draw.normal(1.0, 2.0, (1, 1, I)), np.zeros((1, 1, 2)))
     assert distance(m.numpy(), expected) < 0.3
 
 
-@pytest.mark.parametrize("theta", [5.0, 0.2])
+@pytest.mark.parametrize("theta", [pytest.param(5.0, marks=pytest.mark.slow), 0.2])
 def test_m_of_a_unit_is_the_effect_on_its_potential(theta):
     """In whatever units its distance to the threshold is, in a graph too."""
 
@@ -155,11 +155,11 @@ def test_m_of_a_unit_is_the_effect_on_its_potential(theta):
         def recover(self, before, spike, p):
             return (before.v * (1.0 - spike),)
 
-    model = build(Relative(H, theta=theta, recurrent_gain=1.0), eager=theta == 5.0)
+    model = build(Relative(H, theta=theta, recurrent_gain=1.0), eager=theta == 5.0, **FEW)
     layer = model.get_layer("hidden")
     m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
     m.assign(np.zeros((H, H)))
-    for seed in range(4):
+    for seed in range(3):
         model.train_on_batch(*batch(seed))
     assert distance(m.numpy(), expected) < 0.02
 
@@ -167,15 +167,15 @@ def test_m_of_a_unit_is_the_effect_on_its_potential(theta):
 def test_a_layer_that_is_called_three_times_takes_one_step():
     """Three whole steps together would be twice too long."""
     inputs = keras.Input(batch_shape=(B, T, I))
-    layer = kk.RNN(kk.AdLIFCell(H), seed=0, name="hidden")
+    layer = kk.RNN(kk.LIFCell(H), seed=0)
     outputs = keras.layers.Add()([layer(keras.layers.Rescaling(factor)(inputs)) for factor in (1.0, 0.7, 1.3)])
     model = kk.Model(inputs, outputs)
     model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1, run_eagerly=True)
     m, expected = layer.sensitivity_weights[0], direct_effect(layer.cell)
     m.assign(np.zeros((H, H)))
-    for seed in range(4):
+    for seed in range(2):
         model.train_on_batch(batch(seed)[0], np.zeros((B, T, H)))
-    assert distance(m.numpy(), expected) < 0.01
+    assert distance(m.numpy(), expected) < 0.02
 
 
 def test_a_frozen_layer_has_no_say():
@@ -188,7 +188,7 @@ def test_a_frozen_layer_has_no_say():
 
 
 def test_without_steps_that_count_m_stays():
-    model = build(kk.LIFCell(H))
+    model = build(kk.LIFCell(H), **FEW)
     m = model.get_layer("hidden").sensitivity_weights[0]
     m.assign(np.ones(m.shape))
     model.train_on_batch(*batch(), sample_weight=np.zeros((B, 1)))
@@ -236,21 +236,21 @@ def test_a_model_with_both_kinds_of_kernels_has_the_other_default():
     inputs = keras.Input((T, I))
     first = kk.RNN(kk.LIFCell(H), seed=0, name="hidden")
     model = kk.Model(inputs, kk.RNN(kk.LIFCell(H), rules.KeRNL(kernel="exponential"), seed=1)(first(inputs)))
-    model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1)
+    model.compile(keras.optimizers.SGD(0.0), "mse", sensitivity_every=1, run_eagerly=True)
     assert type(model.sensitivity_optimizer) is keras.optimizers.Adafactor
     first.sensitivity_weights[0].assign(np.zeros((H, H)))
     x, y = batch()[0], np.zeros((B, T, H), "float32")
     model.train_on_batch(x, y)
     after_f = distance(first.sensitivity_weights[0].numpy(), direct_effect(first.cell))
-    model.compile(keras.optimizers.SGD(0.0), "mse", LeastSquares(1.0), sensitivity_every=1)
-    for _ in range(4):
+    model.compile(keras.optimizers.SGD(0.0), "mse", LeastSquares(1.0), sensitivity_every=1, run_eagerly=True)
+    for _ in range(2):
         model.train_on_batch(x, y)
     assert distance(first.sensitivity_weights[0].numpy(), direct_effect(first.cell)) < 0.05 < 0.5 < after_f
 
 
 def test_an_optimizer_that_is_given_has_the_gradient_of_f():
     """In linear memory, too: plain SGD moves M by -rate dF/dM, and F falls by rate |dF/dM|^2 to first order."""
-    model = build(kk.AdLIFCell(H), keras.optimizers.SGD(1e-4))
+    model = build(kk.ResonatorCell(H), keras.optimizers.SGD(1e-4))
     m, losses, start = model.get_layer("hidden").sensitivity_weights[0], [], None
     m.assign(np.random.default_rng(1).normal(0.0, 1.0, m.shape))
     for _ in range(2):
@@ -264,7 +264,7 @@ def test_an_optimizer_that_is_given_has_the_gradient_of_f():
 
 
 def test_it_is_loaded_with_the_model(tmp_path):
-    model = build(kk.LIFCell(H))
+    model = build(kk.LIFCell(H), **FEW)
     model.train_on_batch(*batch())
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -32,7 +32,7 @@ CHANGES = {
     Tangent: dict(max_perturbation=0.5, resync_every=2, observe="voltage"),
     Twin: dict(std=1.5, resync_every=2, observe="voltage"),
     rules.Replica: dict(std=1.5, resync_every=2, observe="voltage"),
-    LinearTraces: dict(poles=2, hops=2, damping=0.5, average=2.0, segments=1, segment_steps=1),
+    LinearTraces: dict(poles=2, hops=2, damping=0.5, average=2.0, segments=0, segment_steps=1),
     rules.RFLO: {}, rules.ReadoutOnly: {}, rules.Membrane: dict(arrival=False),
     rules.WholeUnit: {},
 }  # fmt: skip
@@ -47,10 +47,11 @@ def in_rule(made):
 
 def outcome(made):
     """Everything that a layer makes of a sequence: outputs, gradients, F, M and gamma, what learns; a list."""
-    network = Network("tanh" if isinstance(made, rules.Membrane) else "hard adaptive")  # of rate units it is a setting
     settings = dict(window=2, traces=made) if isinstance(made, LinearTraces) else {}
+    name = "tanh" if isinstance(made, rules.Membrane) else "hard adaptive"  # of rate units it is a setting
+    network = Network("resonator" if settings else name, time=4)
     layer = network.layer("kernl" if settings else in_rule(made), return_state=True, **settings)
-    outputs, of_weights, of_x, of_sensitivity, states = compute(layer, network.inputs)
+    outputs, of_weights, of_x, of_sensitivity, states = compute(layer, network.inputs, draw(50, B, 4, H))
     loss = layer.report.sensitivity_loss
     found = [outputs, of_weights, of_x, *of_sensitivity, *([] if loss is None else [loss]), *layer.weights]
     if isinstance(made, rules.BPTT):  # by the tape the last states have a gradient
@@ -76,8 +77,7 @@ def outcome_by_default(kind):
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("kind, name", [(kind, name) for kind, of in CHANGES.items() for name in of], ids=str)
 def test_every_setting_changes_something(kind, name):
-    changed = outcome(kind(**{name: CHANGES[kind][name]}))
-    default = outcome_by_default(kind)
+    changed, default = outcome(kind(**{name: CHANGES[kind][name]})), outcome_by_default(kind)
     assert len(changed) != len(default) or not all(map(np.array_equal, changed, default))
 
 
