@@ -29,17 +29,17 @@ slow = pytest.mark.slow  # what trains a run of its own
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
 # All that a resumed run could forget: two counters of Bernoulli spikes and noise, the seeds of Dropout (which Keras 2
-# lets no one read), M and gamma alone at first, averages of the weights. 3 batches an epoch.
+# lets no one read), M and gamma alone at first, averages of the weights. 2 batches an epoch.
 UPPER = {"cell": "leaky_rnn", "cell_settings": {"units": 4, "tau": 5.0}, "dropout": 0.5 if IS_KERAS_3 else 0.0}
 TINY = dataclasses.replace(
     EXPERIMENTS["adding"], name="tiny", sensitivity_every=2,
     rule_settings={"kernel": "exponential"},  # so that there are M and gamma
-    task_settings={"steps": 4, "examples": 14, "validation": 4, "test": 5},
+    task_settings={"steps": 4, "examples": 10, "validation": 4, "test": 5},
     encoder_settings={"units": 3, "code": "bernoulli"}, cell="lif",
     cell_settings={"units": 5, "tau_m": 4.0, "adaptation_strength": 0.5, "tau_a": 9.0}, above=[UPPER], answer_steps=3,
-    batch_size=4, learning_rate=0.01, sensitivity_only=2, seed=3, jit_compile=False,
+    batch_size=4, learning_rate=0.01, sensitivity_only=1, seed=3, jit_compile=False,
     optimizer_settings={"global_clipnorm": 10.0, "use_ema": True, "ema_momentum": 0.8},
-    epochs=None, steps=8,  # two epochs, and two steps of a third, which are a `fit` of their own
+    epochs=None, steps=3,  # an epoch, and a step of a second, which is a `fit` of its own
 )  # fmt: skip
 
 
@@ -61,10 +61,12 @@ class StopAt(keras.callbacks.Callback):
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
-    """No pictures, and no function is traced, which takes longer than these small runs."""
+    """No pictures, no function is traced, which takes longer than these small runs, and no data are made twice."""
     tf.config.run_functions_eagerly(True)
+    load_data, known = feeds.load_data, {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feeds, "TensorBoard", StopAt)
+        patch.setattr(feeds, "load_data", lambda *of: known.get(str(of)) or known.setdefault(str(of), load_data(*of)))
         yield
     tf.config.run_functions_eagerly(False)
 
@@ -106,9 +108,9 @@ def interrupted(*_):
 @pytest.mark.parametrize(
     "stop, epochs, xla",
     [
-        ((StopAt, "at", (2, 0)), 2, False),
-        pytest.param((StopAt, "at", (2, 0)), 2, True, marks=slow),  # as the experiments are
-        pytest.param((StopAt, "at", (0, 2)), 0, False, marks=slow),
+        ((StopAt, "at", (1, 0)), 1, False),
+        pytest.param((StopAt, "at", (1, 0)), 1, True, marks=slow),  # as the experiments are
+        pytest.param((StopAt, "at", (0, 1)), 0, False, marks=slow),
         pytest.param((StreamBackup, "on_epoch_end", interrupted), 0, False, marks=slow),  # the model is there already
     ],
 )
@@ -137,11 +139,11 @@ def test_a_resumed_run_is_the_run_that_never_stopped(straight, tmp_path, monkeyp
 
 def test_training_moved_everything(straight):
     """The comparison above would be empty if nothing had learned."""
-    start, trained = run.build_model(TINY, 4, 2, 8), restored(straight[0])
+    start, trained = run.build_model(TINY, 4, 2, 3), restored(straight[0])
     for before, after in zip(start.trainable_variables, trained.trainable_variables):
         assert np.any(before.numpy() != after.numpy())
-    assert int(trained.optimizer.iterations) == 8 - 2 and int(trained.sensitivity_optimizer.iterations) == 2 + 3
-    assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [8, 8]
+    assert int(trained.optimizer.iterations) == 3 - 1 and int(trained.sensitivity_optimizer.iterations) == 1 + 1
+    assert [int(trained.get_layer(name).draws) for name in ("encoder", "hidden")] == [3, 3]
     if IS_KERAS_3:
         seeds = [variable for variable in trained.non_trainable_variables if "seed_generator" in variable.path]
         assert len(seeds) == 1 and {*seeds[0].numpy().tolist()} not in [
@@ -179,12 +181,12 @@ def test_training_goes_on_with_the_weights_and_not_with_their_averages(straight,
 def test_results(straight):
     folder, results = straight
     assert json.loads((folder / "results.json").read_text()) == results
-    assert results["examples"] == {"train": 14, "validation": 4, "test": 5}
-    assert (results["experiment"], results["rule"], results["seed"], results["steps"]) == ("tiny", "kernl", 3, 8)
+    assert results["examples"] == {"train": 10, "validation": 4, "test": 5}
+    assert (results["experiment"], results["rule"], results["seed"], results["steps"]) == ("tiny", "kernl", 3, 3)
     assert (results["command"], results["metric"], results["chance"]) == ("the command", "mse", 1 / 6)
-    assert [(entry["epoch"], entry["steps"]) for entry in results["curve"]] == [(1, 3), (2, 6), (3, 8)]
+    assert [(entry["epoch"], entry["steps"]) for entry in results["curve"]] == [(1, 2), (2, 3)]
     scores = [entry["val_mse"] for entry in results["curve"]]
-    assert scores[results["best_epoch"] - 1] == min(scores) and len(set(scores)) == 3
+    assert scores[results["best_epoch"] - 1] == min(scores) and len(set(scores)) == 2
     assert {"loss", "sensitivity_loss", "explained_variance", "val_loss"} <= results["curve"][0].keys()
     assert results["test_mse"] == results["test"]["mse"] > 0 and results["seconds"] > 0
     assert results["versions"].keys() == {"kernl_keras", "python", "tensorflow", "keras", "numpy"}
@@ -220,12 +222,12 @@ def test_a_run_that_stopped_before_its_test_is_tested(copy, monkeypatch, capsys)
 
 
 def test_it_is_validated_after_so_many_steps():
-    feed = Epochs(dataclasses.replace(TINY, validate_every=7))
+    feed = Epochs(dataclasses.replace(TINY, validate_every=5))
     feed.load()
-    assert (feed.every, feed.total, feed.monitor, feed.sign) == (7, 8, "val_mse", -1)
+    assert (feed.every, feed.total, feed.monitor, feed.sign) == (5, 3, "val_mse", -1)
     feed = Epochs(dataclasses.replace(TINY, task_settings={**TINY.task_settings, "validation": 0}))
     feed.load()
-    assert (feed.every, feed.monitor) == (3, None)  # an epoch
+    assert (feed.every, feed.monitor) == (2, None)  # an epoch
 
 
 # The backup itself
@@ -439,7 +441,7 @@ def test_data_may_move_and_another_keras_may_not(straight, tmp_path):
     for name in ("backup.npz", "model.keras"):
         shutil.copy(straight[0] / name, tmp_path)
     change_backup(tmp_path, {"experiment": json.dumps(dataclasses.asdict(saved))})
-    assert run.open_backup(tmp_path, moved, resume=True).pieces == 8
+    assert run.open_backup(tmp_path, moved, resume=True).pieces == 3
     change_backup(tmp_path, {"progress": '{"keras": "1.0"}'})
     with pytest.raises(UserError, match=rf"was written by Keras 1\.0, this is {keras.__version__}; resume with the fo"):
         run.open_backup(tmp_path, moved, resume=True)

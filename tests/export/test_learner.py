@@ -15,6 +15,7 @@ from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.state import layer_states
 
+from ..reference.cases import taking_turns
 from ..reference.tools import all_same, short_name, through
 
 I, H, O = 5, 8, 3  # noqa: E741
@@ -53,7 +54,8 @@ MORE = [
     ("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"),
     ("adaptation current", whole_unit, None, "adam", CLASSES),
 ]
-LINEAR = "resonator", kk.rules.KeRNL, "linear", "adam", CLASSES
+LINEAR = "resonator", kk.rules.KeRNL, kk.rules.LinearTraces(segments=1), "adam", CLASSES
+RATE_LINEAR = "rate", *LINEAR[1:4], "mse"
 ONE = np.ones(1, "float32")
 pytestmark = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 
@@ -202,7 +204,7 @@ def test_a_frozen_cell_stays_as_it_is(name):
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 accumulates no gradients")
 @pytest.mark.parametrize(
     "settings, steps, on_device",
-    [(NETWORKS["rate"], 240, True), (LINEAR, 40, False), pytest.param(LINEAR, 40, True, marks=pytest.mark.slow)],
+    taking_turns([(RATE_LINEAR, 8, False), (NETWORKS["rate"], 240, True), (LINEAR, 40, True)]),
 )
 def test_several_steps_an_update(settings, steps, on_device):
     """As `fit` with accumulated gradients. What is not finite does not count, and a reset loses no gradient."""
@@ -210,7 +212,7 @@ def test_several_steps_an_update(settings, steps, on_device):
     learner, before, (x, y, weights) = kk.learner(model, update_every=4), weights_of(model), stream(settings[-1], steps)
     learners = [learner, Device(learner)] if on_device else [learner]  # before one of them learns
     config = {**model.optimizer.get_config(), "gradient_accumulation_steps": 4}
-    model.compile(type(model.optimizer).from_config(config), settings[-1], jit_compile=False)
+    model.compile(type(model.optimizer).from_config(config), settings[-1], run_eagerly=steps < 20, jit_compile=False)
     weights[::3] = 0.0
     fit(model, x, y, weights)
     kernel, sums = [f"{kind}_kernel" for kind in ("dense", "gradient_dense")]
@@ -290,7 +292,7 @@ def test_what_is_not_finite_moves_nothing(trained):
 def test_a_bad_x_that_a_frozen_layer_stops_moves_nothing():
     """Though loss and gradients are finite: it would stay in the states."""
     front = kk.RNN(kk.LIFCell(5, input_gain=9.0), "eprop", window=1, stateful=True, trainable=False, name="front")
-    learner, (x, y, _) = kk.learner(network(*NETWORKS["spiking"], front=[front])), stream(CLASSES, 3)
+    learner, (x, y, _) = kk.learner(network(*NETWORKS["rate"], front=[front])), stream("mse", 3)
     bad = np.where(np.arange(I) == 1, np.float32(np.nan), x[1])
     before = {name: np.array(value) for name, value in learner.save().items()}
     assert np.isfinite(learner.learn(x=bad, y=y[1], sample_weight=ONE)["loss"])
@@ -395,7 +397,7 @@ def test_names_do_not_count_what_the_process_has_made():
     x = keras.layers.Dropout(0.1)(kk.SpikeEncoder(2, "threshold")(inputs))
     x = keras.layers.TimeDistributed(keras.layers.Dense(4))(keras.layers.Dense(4)(x))
     x = kk.RNN(kk.LeakyRNNCell(4), "eprop")(x)
-    x = kk.RNN(kk.LeakyRNNCell(4), "kernl", traces="linear")(keras.layers.Dense(3, name="between")(x))
+    x = kk.RNN(kk.LeakyRNNCell(4), "kernl", traces=LINEAR[2])(keras.layers.Dense(3, name="between")(x))
     model = kk.Model(inputs, kk.TimeAverage(2)(kk.Readout(O)(keras.layers.Dense(3)(x))))
     model.compile(keras.optimizers.Adam(0.01), lambda y, v: tf.reduce_mean(tf.square(v - tf.cast(y, v.dtype)), -1))
     learner = kk.learner(model, tf.TensorSpec((1, 1), tf.int64))

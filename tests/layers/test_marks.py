@@ -289,12 +289,12 @@ def test_how_rules_agree_with_backpropagation(what):
     """Padding changes nothing, and nothing reaches over a reset, as in sequences of their own."""
     model = network_of(False, rule=KeRNL(learn_sensitivity=False))
     model.run_eagerly = True
-    x, y, reset = 3.0 * draw(7, B, 8, I) + 2.0, draw(8, B, 8, 2), np.arange(8) == np.full((B, 1), 4)
+    x, y, reset = 3.0 * draw(7, B, 6, I) + 2.0, draw(8, B, 6, 2), np.arange(6) == np.full((B, 1), 3)
     if what == "padding":
-        parts = [np.insert(part, [2, 2, 5], -7.0, axis=1) for part in (x, y)]
-        batches = ([x, ~reset & reset], y, 1), ([parts[0], np.zeros((B, 11), bool)], parts[1], 1)
+        parts = [np.insert(part, [2, 2, 4], -7.0, axis=1) for part in (x, y)]
+        batches = ([x, ~reset & reset], y, 1), ([parts[0], np.zeros((B, 9), bool)], parts[1], 1)
     else:
-        parts = [np.concatenate([part[:, :4], part[:, 4:]]) for part in (x, np.zeros_like(reset), y)]
+        parts = [np.concatenate([part[:, :3], part[:, 3:]]) for part in (x, np.zeros_like(reset), y)]
         batches = ([x, reset], y, 2), (parts[:2], parts[2], 1)
     rules = "kernl", "rflo"
     one, other = (kk.gradient_alignment(model, inputs, y, rules, windows=count) for inputs, y, count in batches)
@@ -308,9 +308,9 @@ def test_how_rules_agree_with_backpropagation(what):
 def test_what_m_explains_is_what_training_reports(optimizer):
     """Of the noise that the next update draws, in the steps that are there, with the F that M learns from."""
     model, generator = network_of(False, rule=KeRNL()), np.random.default_rng(4)
-    model.compile("sgd", "mse", sensitivity_optimizer=optimizer, jit_compile=False)
-    x, reset = np.insert(3.0 * draw(7, B, 8, I) + 2.0, [2, 2, 5, 8], -7.0, axis=1), generator.random((B, 12)) < 0.2
-    y = draw(8, B, 12, 2)
+    model.compile("sgd", "mse", sensitivity_optimizer=optimizer, run_eagerly=True)
+    x, reset = np.insert(3.0 * draw(7, B, 5, I) + 2.0, [1, 1, 3, 5], -7.0, axis=1), generator.random((B, 9)) < 0.2
+    y = draw(8, B, 9, 2)
     (found,) = kk.gradient_alignment(model, [x, reset], y, ("kernl",), windows=1).explained_variance.values()
     model.train_on_batch([x, reset], y)
     assert (0.1 < found < 0.9) == (optimizer == "sgd")

@@ -25,7 +25,7 @@ def data():
 
 def model(*layers, **settings):
     keras.utils.set_random_seed(1)
-    inputs = keras.Input((T, I))
+    inputs = keras.Input((None, I))
     x = through(layers, inputs)  # whose weights are drawn first
     network = kk.Model(inputs, keras.layers.Dense(O, name="readout")(x))
     network.compile("sgd", "mse", **(settings or {"run_eagerly": True}))
@@ -49,32 +49,32 @@ def layer_gradient(network, x, y, exact=False):
 def kernels_apart(layer, error, x):
     """[l, k, I, H]: backpropagation of the error of step l alone to a copy of the kernel for each step k."""
     cell, p = layer.cell, layer.cell.parameters()
-    copies = [tf.identity(cell.kernel) for _ in range(T)]
+    copies = [tf.identity(cell.kernel) for _ in range(x.shape[1])]
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(copies)
         state, costs = cell.State(*(tf.zeros((B, H)) for _ in cell.State._fields)), []
-        for t in range(T):
-            current = x[:, t] @ copies[t] + cell.presynaptic(state) @ cell.recurrent_weights() + cell.bias
+        for t, copy in enumerate(copies):
+            current = x[:, t] @ copy + cell.presynaptic(state) @ cell.recurrent_weights() + cell.bias
             step, state = cell.step(current, state, p)
             costs.append(tf.reduce_sum(step.output * error[:, t]))
     return np.array([tape.gradient(cost, copies, unconnected_gradients="zero") for cost in costs])
 
 
 def test_lags_are_what_each_error_makes_of_each_steps_kernel():
-    network, (x, y) = model(hidden()), data()
+    network, (x, y) = model(hidden()), (part[:, :4] for part in data())
     layer = network.get_layer("hidden")
     outputs = layer(x)
     with tf.GradientTape() as tape:
         tape.watch(outputs)
         loss = tf.reduce_mean((network.get_layer("readout")(outputs) - y) ** 2)
     every = kernels_apart(layer, tape.gradient(loss, outputs), x)
-    found = gradient_alignment(network, x, y, ("kernl", "bptt"), windows=T)
+    found = gradient_alignment(network, x, y, ("kernl", "bptt"), windows=4)
     whole = every.sum((0, 1))
     for rule in ("bptt", "kernl"):
         own = found.lags["hidden/kernel"][rule]
-        assert own.lag == [float(lag) for lag in range(T)]
+        assert own.lag == [0.0, 1.0, 2.0, 3.0]
         for lag, share in enumerate(own.share):
-            exact = sum(every[late, late - lag] for late in range(lag, T))
+            exact = sum(every[late, late - lag] for late in range(lag, 4))
             np.testing.assert_allclose(share, np.linalg.norm(exact) / np.linalg.norm(whole), rtol=1e-4, atol=1e-6)
     assert found.lags["hidden/kernel"]["bptt"].share[3] > 1e-3
     of_rule, agreement = layer_gradient(network, x, y)["kernel"], found.variables["hidden/kernel"]["kernl"]
@@ -98,7 +98,7 @@ def test_the_rule_judged_is_the_one_that_trains(name):
     rule, turning = OF_THE_LAYER[name]
     network, (x, y) = model(hidden(rule=rule, cell=turning and kk.ResonatorCell(H, **turning))), data()
     word = name_of(rule)
-    found = gradient_alignment(network, x, y, (word, "bptt"), windows=2).variables
+    found = gradient_alignment(network, x, y, (word, "bptt"), windows=1).variables
     of_rule, exact = layer_gradient(network, x, y), layer_gradient(network, x, y, exact=True)
     for name, mine in of_rule.items():
         whole, agreement = exact[name], found[f"hidden/{name}"][word]
@@ -113,16 +113,16 @@ def test_rules_with_settings_of_their_own():
     """Several of one class, by names; words and objects in one list; M is the layer's, whatever the object says."""
     network, (x, y) = model(hidden(rule=EProp())), data()
     rules = {"as published": EProp(), "reset followed": EProp(reset_gradient=True), "RFLO": "rflo"}
-    found = gradient_alignment(network, x, y, rules, windows=2)
+    found = gradient_alignment(network, x, y, rules, windows=1)
     assert list(found.variables["hidden"]) == list(found.lags["hidden"]) == list(rules)
     assert len({found.variables["hidden"][name].cosine for name in rules}) == 3
-    listed = gradient_alignment(network, x, y, [EProp(reset_gradient=True), RFLO(), "kernl"], windows=2)
+    listed = gradient_alignment(network, x, y, [EProp(reset_gradient=True), RFLO(), "kernl"], windows=1)
     assert list(listed.variables["hidden"]) == ["eprop", "rflo"]  # the layer has no M
     np.testing.assert_array_equal(listed.variables["hidden"]["eprop"], found.variables["hidden"]["reset followed"])
 
 
 def test_backpropagation_agrees_with_itself_and_readout_only_with_nothing():
-    network, (x, y) = model(hidden()), data()
+    network, (x, y) = model(hidden(rule="rflo")), data()
     found = gradient_alignment(network, x, y, ("bptt", "readout_only", "eprop"), windows=2)
     assert set(found.variables) == {"hidden", "hidden/kernel", "hidden/recurrent_kernel", "hidden/bias"}
     for name, agreements in found.variables.items():
@@ -136,12 +136,12 @@ def test_backpropagation_agrees_with_itself_and_readout_only_with_nothing():
 def test_every_rule_agrees_where_it_is_exact():
     cell = kk.LeakyRNNCell(H, tau=4.0, activation="identity", recurrent_initializer="zeros")
     network, (x, y) = model(hidden(cell=cell)), data()
-    found = gradient_alignment(network, x, y, ("kernl", "eprop", "rflo"), windows=3)
+    found = gradient_alignment(network, x, y, ("kernl", "eprop", "rflo"), windows=2)
     for name in ("hidden", "hidden/kernel"):
         for agreement in found.variables[name].values():
             np.testing.assert_allclose(agreement[:2], (1.0, 1.0), rtol=1e-4)
         for lag in found.lags[name].values():
-            np.testing.assert_allclose([*lag.cosine, *lag.norm_ratio], np.ones(6), rtol=1e-4)
+            np.testing.assert_allclose([*lag.cosine, *lag.norm_ratio], np.ones(4), rtol=1e-4)
 
 
 def test_what_travels_through_other_units():
@@ -161,7 +161,7 @@ def test_what_travels_through_other_units():
 
 def test_each_layer_is_judged_by_backpropagations_errors():
     """Whatever rule the layer above has, the errors that come down are the same."""
-    (x, y), found = data(), []
+    (x, y), found = (part[:, :4] for part in data()), []
     for above in ("eprop", "bptt"):
         network = model(hidden("first"), hidden("second", rule=above))
         found.append(gradient_alignment(network, x, y, ("kernl",), windows=1))
@@ -176,7 +176,7 @@ def test_nothing_moves():
     network.train_on_batch(x, y)
     layer, before = network.get_layer("hidden"), [variable.numpy() for variable in network.weights]
     rule, expected = layer.rule, [gradient.numpy() for gradient in network.gradients(x, y)]
-    measure = Alignments(network, ("kernl", "eprop"), windows=2)
+    measure = Alignments(network, ("kernl",), windows=1)
     first, again = measure(x, y), measure(x, y)
     assert str(first) == str(again) and 0.0 < first.explained_variance["hidden"] < 1.0
     for settings, message in (
@@ -202,8 +202,8 @@ def test_xla_agrees():
 
 def test_the_last_output_alone():
     """`return_sequences=False`: the error of the last step is all there is."""
-    network, (x, y) = model(hidden(return_sequences=False)), data()
-    found = gradient_alignment(network, x, y[:, 0], ("bptt",), windows=3)
+    network, (x, y) = model(hidden(rule="eprop", return_sequences=False)), data()
+    found = gradient_alignment(network, x, y[:, 0], ("bptt",), windows=2)
     assert found.variables["hidden"]["bptt"].norm_ratio > 0.99 and found.lags["hidden"]["bptt"].share[1] > 0.0
 
 
@@ -215,9 +215,9 @@ def test_a_model_without_rule_layers_is_an_error():
 def test_layers_of_one_name_in_two_models():
     parts = []
     for size in (I, 3):
-        inputs = keras.Input((T, size))
+        inputs = keras.Input((None, size))
         cell = kk.LIFCell(3 if size == I else H, recurrent_gain=1.0)
-        parts.append(keras.Model(inputs, kk.RNN(cell, name="hidden", seed=3)(inputs), name=f"part_{size}"))
+        parts.append(keras.Model(inputs, kk.RNN(cell, "eprop", name="hidden", seed=3)(inputs), name=f"part_{size}"))
     network, (x, y) = model(*parts), data()
     found = gradient_alignment(network, x, y, ("eprop",), windows=4, sample_weight=np.ones((B, T), "float32"))
     assert {"hidden", "hidden_1", "hidden/kernel", "hidden_1/kernel"} < set(found.variables)
@@ -227,17 +227,17 @@ def test_layers_of_one_name_in_two_models():
 def test_names_of_ones_own_are_names_alone():
     """Whatever a rule is called, it is compared with backpropagation, and its hops are what is its own."""
     network, (x, y) = model(hidden(rule="kernl")), data()
-    known = gradient_alignment(network, x, y, ("bptt", "eprop", "kernl"), windows=2).variables["hidden"]
+    known = gradient_alignment(network, x, y, ("eprop", "kernl"), windows=1).variables["hidden"]
     names = {"bptt": EProp(), "own": KeRNL(), "local": kk.rules.BPTT()}
-    found = gradient_alignment(network, x, y, names, windows=2).variables["hidden"]
-    for name, rule in (("bptt", "eprop"), ("own", "kernl"), ("local", "bptt")):
-        np.testing.assert_allclose(found[name], known[rule], rtol=1e-5)
+    found = gradient_alignment(network, x, y, names, windows=1).variables["hidden"]
+    for name, expected in (("bptt", known["eprop"]), ("own", known["kernl"]), ("local", (1.0, 1.0, 1.0))):
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5)
     assert known["kernl"].nonlocal_cosine < 0.9999 and known["eprop"].cosine < 0.9999
 
 
 def test_truncated_backpropagation_is_compared_with_all_of_it():
     network, (x, y) = model(hidden(rule="bptt", window=2)), data()
-    found = gradient_alignment(network, x, y, ("bptt", "eprop"), windows=T).variables["hidden"]
-    whole = gradient_alignment(model(hidden(rule="bptt")), x, y, ("bptt", "eprop"), windows=T).variables["hidden"]
+    found = gradient_alignment(network, x, y, ("bptt", "eprop"), windows=1).variables["hidden"]
+    whole = gradient_alignment(model(hidden(rule="bptt")), x, y, ("bptt", "eprop"), windows=1).variables["hidden"]
     assert found["bptt"].cosine < 0.999 and whole["bptt"].cosine == pytest.approx(1.0, abs=1e-5)
     assert found["eprop"].cosine == pytest.approx(whole["eprop"].cosine, abs=1e-5)
