@@ -20,7 +20,8 @@ def initial_loss(perturbation, tau_m):
     spikes = kk.SpikeEncoder(80, context_switch=784, seed=2)(x)
     normal = keras.initializers.RandomNormal(stddev=STD, seed=4)
     other = keras.initializers.RandomNormal(stddev=STD, seed=5)
-    cell = kk.LIFCell(UNITS, tau_m=tau_m, kernel_initializer=normal, recurrent_initializer=other)
+    drawn = {"kernel_initializer": normal, "recurrent_initializer": other}
+    cell = kk.LIFCell(UNITS, tau_m=tau_m, resistance=2.0, **drawn)
     settings = {**PlainKeRNL.reference(time_steps=838).get_config(), "perturbation": perturbation}
     layer = kk.RNN(cell, rule=PlainKeRNL.from_config(settings), seed=1)
     layer.build(spikes.shape)
