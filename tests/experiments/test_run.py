@@ -24,6 +24,8 @@ from kernl_keras.experiments.run import evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.training.optimizers import averaged
 
+from ..reference.tools import all_same
+
 slow = pytest.mark.slow  # what trains a run of its own
 # Said of the functions of tf.data, which `quick` does not mean.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -219,6 +221,15 @@ def test_a_run_that_stopped_before_its_test_is_tested(copy, monkeypatch, capsys)
     assert (results["curve"], results["test"]) == (expected["curve"], expected["test"])
     before, now = (each["threads"] for each in results["computed_with"])
     assert now == 77 and f"threads was {before}, now 77: the run goes on" in capsys.readouterr().err
+
+
+def test_training_takes_the_batches_after_those_that_are_learned():
+    feed = Epochs(TINY)
+    feed.load(1)
+    batches, rest, again = (list(feed.batches(learned).take(3)) for learned in (0, 1, 1))
+    all_same(rest, again)
+    all_same(batches[1:], rest[:2])
+    assert np.any(batches[0][0] != batches[1][0])
 
 
 def test_it_is_validated_after_so_many_steps():
