@@ -38,7 +38,7 @@ class LinearStep(NamedTuple):
     K0: tuple  # K of a step without a spike
     direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
     gate: Any = 1.0  # 0 where refractory
-    heard: Any = 1.0  # f'(g(t)) of a rate unit, the factor of its input
+    heard: Any = 1.0  # the factor of its input: f'(g(t)) of a rate unit, what a `Unit` hears now beside one at rest
     presynaptic: Any = None  # S(t), or h(t) of a rate unit
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 

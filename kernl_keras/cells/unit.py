@@ -243,7 +243,8 @@ class Unit(HiddenCell):
     # Linearised
 
     def linear_step(self, residuals: UnitStep, p: Any) -> LinearStep:
-        return self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
+        step = self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
+        return step._replace(heard=step.Q[0] / p.drive)  # a unit may hear less in some states, or nothing
 
     def _at_rest(self, p, zeros):
         """The `LinearStep` of units at rest, all entries tensors; `zeros` [H] or [.., H]."""

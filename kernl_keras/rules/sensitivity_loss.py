@@ -6,9 +6,10 @@ a unit's own state do not explain, and arrived from other units in this step:
     (41) D_k(t) - [own state]_k(t) = heard_k(t) sum_i M_ki dS_i(t-1),      F = mean of the squared difference of the two
 
 dS is the difference of S between the perturbed and the clean network; heard is 0 while a unit is refractory, the slope
-f' of a rate unit, and 1 otherwise. D is in units of the potential here. Linear memory (`rules.memory`), which follows
-errors hop by hop, needs this M. Under `kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise. So
-M need not come there by many small steps: the least squares of one batch give nearly all that is missing,
+f' of a rate unit, of a `Unit` what a current adds now beside what it adds at rest, and 1 otherwise. D is in units of
+the potential here. Linear memory (`rules.memory`), which follows errors hop by hop, needs this M. Under
+`kernl_keras.rules.Tangent` F is 0 for M = drive W_rec^T, whatever the noise. So M need not come there by many small
+steps: the least squares of one batch give nearly all that is missing,
 
     (45) M_k <- M_k + (sum heard_k r_k dS^T) C^-1 / h_k,    C = sum dS dS^T + ridge,    r = D - [own state] - heard M dS
 

@@ -36,6 +36,18 @@ class Leaky(kk.Unit):
         return (before.v - before.v * spike,)
 
 
+class Waiting(Leaky):
+    """`LIFCell` with a refractory time of 2 ms, in which a unit does not hear."""
+
+    states = ("v", "wait")
+
+    def integrate(self, state, current, p):
+        return tf.where(state.wait > 0.0, state.v, *super().integrate(state, current, p)), state.wait
+
+    def recover(self, before, spike, p):
+        return before.v * (1.0 - spike), tf.nn.relu(before.wait - 1.0) + 2.0 * tf.stop_gradient(spike)
+
+
 @keras.utils.register_keras_serializable("tests")
 class Adapting(kk.Unit):
     """`AdLIFCell`."""
@@ -79,6 +91,10 @@ PACKAGED = {  # own unit: its settings, and the package's cell with its own
     "leaky": (
         Leaky, dict(tau_m=TAUS), kk.LIFCell,
         dict(tau_m=TAUS, tau_s=None, tau_a=1.0, tau_ref=0.0, resistance=2.0),
+    ),
+    "waiting": (
+        Waiting, dict(tau_m=TAUS), kk.LIFCell,
+        dict(tau_m=TAUS, tau_s=None, tau_a=1.0, tau_ref=2.0, resistance=2.0),
     ),
     "adapting": (
         Adapting, dict(tau_m=TAUS, tau_a=30.0), kk.AdLIFCell,
