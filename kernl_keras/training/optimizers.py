@@ -150,9 +150,14 @@ def lower_loss_scale(group, condition):
 
 
 def give_averages(model):
-    """Sets the weights to their averages, by each optimizer with `use_ema`."""
+    """Sets the weights to their averages, by each optimizer with `use_ema`; M by least squares follows them."""
+    solves = isinstance(model.sensitivity_optimizer, LeastSquares)
+    layers = [layer for layer in rule_layers(model) if solves and layer.sensitivity_weights]
+    following = [(layer, layer.cell.direct_effect()) for layer in layers if layer.rule.solvable(layer)]
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
         type(optimizer).finalize_variable_values(optimizer, variables)
+    for layer, before in following:
+        layer.sensitivity_tensor.assign_add(layer.cell.direct_effect() - before)
 
 
 @contextlib.contextmanager

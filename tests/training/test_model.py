@@ -466,6 +466,20 @@ def test_the_weights_end_as_the_averages_of_their_own_optimizer(averaged):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_m_by_least_squares_follows_weights_that_become_their_averages():
+    model = build(rule="kernl", optimizer=SGD(0.5, use_ema=True, ema_momentum=0.8), sensitivity_optimizer=None)
+    layer, seen = model.rule_layers[0], []
+
+    def look(batch=None, logs=None):
+        seen.append((layer.cell.direct_effect().numpy(), tf.convert_to_tensor(layer.sensitivity_tensor).numpy()))
+
+    model.fit(X, Y, batch_size=2, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=look)])
+    look()
+    (*_, (last, last_m), (effect, m)) = seen
+    assert np.abs(effect - last).max() > 1e-3
+    np.testing.assert_allclose(m - effect, last_m - last, atol=1e-6)
+
+
 def test_errors():
     model, both = build(compiled=False), SGD(0.1)
     with pytest.raises(ValueError, match="must not be the weights' optimizer; received <.* twice"):
