@@ -136,6 +136,7 @@ def train(case, dtype, strategy=None):
         found = gradients(model, x, y, strategy) if case.evaluate else {}
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", RuntimeWarning)
+            warnings.filterwarnings("ignore", "All layers with states should")  # the encoder alone is meant
             fitted = model.fit(x, y, BATCH, EPOCHS, verbose=0, sample_weight=weights, shuffle=False)
         found["said"] = "".join(str(each.message) for each in said if "skipped" in str(each.message))
         if case.stateful:

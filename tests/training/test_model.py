@@ -423,7 +423,7 @@ def test_steps_of_m_are_in_proportion_to_m_by_default(scale):
     m = model.rule_layers[0].sensitivity_tensor
     before = scale * np.random.default_rng(0).normal(size=m.shape)
     m.assign(before)
-    model.train_on_batch(X, Y)
+    model.train_on_batch(np.tile(X, (1, 2, 1)), np.tile(Y, (1, 2, 1)))
     rms = [float(np.sqrt(np.mean(np.square(each)))) for each in (before, m.numpy() - before)]
     np.testing.assert_allclose(rms[1] / rms[0], 0.1, rtol=1e-3)
 
