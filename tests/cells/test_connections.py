@@ -94,7 +94,7 @@ def check_zeros_and_signs(weights):
 TRAINED = ("kernl sgd", "kernl adam", "bptt sgd", "bptt adam", "eprop adamw", "rflo momentum")
 
 
-@pytest.mark.parametrize("rule, optimizer", taking_turns([row.split() for row in TRAINED]))
+@pytest.mark.parametrize("rule, optimizer", taking_turns([row.split() for row in TRAINED], every=6))
 def test_training_keeps_zeros_and_signs(rule, optimizer):
     model = model_of(rule, optimizer)
     cell = model.get_layer("hidden").cell

@@ -22,6 +22,7 @@ from ..reference.tools import all_same
 from .test_batches import moves
 
 pytestmark = pytest.mark.usefixtures("packaged_data_read_once")
+slow = pytest.mark.slow
 PIXELS_SHA256 = "525aee69543f006d9bb00b52bd4fecd75874c6a84c6b5bde952efe2f93ea4a54"
 ECG_SHA256 = "d64819b37b67b9199ad31e5d0b97dec0720e277d7655d7b1877644420dcbf62e"
 
@@ -34,7 +35,7 @@ def read_package(name):
     return resources.files("kernl_keras.data").joinpath(name).read_bytes()
 
 
-@pytest.mark.parametrize("make", [adding_problem, anbn])
+@pytest.mark.parametrize("make", [adding_problem, pytest.param(anbn, marks=slow)])
 def test_an_example_depends_on_its_seed_and_number_alone(make):
     tf.random.set_seed(99)
     x, y = arrays(make(9, batch_size=4, examples=20, validation=6, test=6, seed=3).test)
@@ -52,7 +53,7 @@ def test_an_example_depends_on_its_seed_and_number_alone(make):
     "make, settings, skip",
     [
         (adding_problem, {"steps": 7, "batch_size": 5, "examples": 23, "validation": 1, "test": 1, "seed": 2}, 6),
-        (anbn, {"steps": 20, "batch_size": 5, "examples": 23, "validation": 1, "test": 1, "seed": 2}, 4),
+        pytest.param(anbn, {"steps": 20, "batch_size": 5, "examples": 23, "validation": 1, "test": 1}, 4, marks=slow),
         (sequential_mnist, {"layout": "rows", "context_steps": 0, "batch_size": 60, "seed": 5}, 107),  # of 108
         (ecg, {"batch_size": 100, "seed": 3, "channel_dropout": 0.25}, 5),
     ],
@@ -118,6 +119,7 @@ def test_adding_has_one_marker_in_each_half_and_their_sum(steps):
     np.testing.assert_allclose(y[:, 0], marked[:, 0] + marked[:, 1], rtol=1e-6)
 
 
+@slow
 def test_the_trivial_answer_to_adding_has_mean_squared_error_one_sixth():
     """var(u1 + u2) = 2/12. The squared error has a standard deviation of 0.197: 4 * 0.197 / sqrt(4096) is 0.013."""
     x, y = arrays(adding_problem(10, batch_size=64, examples=64, validation=1, test=4096).test)

@@ -119,6 +119,7 @@ def test_behind_the_borders_nothing_is_lost_but_what_is_named(learned):
     assert min(lost(behind.gradient(**part)) for part in lab_memory.PARTS.values()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 def test_the_network_of_a_run_has_its_weights_and_their_direct_effect_as_m(tmp_path, eager):
     experiment = dataclasses.replace(RESONATING.with_rule("bptt"), steps=2)

@@ -37,6 +37,7 @@ run(None, build)
 """
 
 
+@pytest.mark.slow
 def test_the_clock_counts_building_and_training_but_no_evaluation(tmp_path, monkeypatch):
     """0.1 s, then 0.05 s a step: the two marks are passed after 2 and 8 steps, if nothing takes longer.
 

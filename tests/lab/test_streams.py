@@ -215,6 +215,7 @@ def worker(tmp_path, monkeypatch):
 CHECKED = "answers", "gradient", "largest_gradient"
 
 
+@pytest.mark.slow
 def test_the_results_file_of_braintrace(worker, results):
     more = "--only", "D_RTRL", "D_RTRL-window", "--windows", "16", "--seeds", "0", "1"
     found = results(streams_braintrace, *more)["streams_braintrace"]
