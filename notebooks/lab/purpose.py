@@ -2,9 +2,9 @@
 
     python -m notebooks.lab.purpose --output notebooks/results/purpose.json
 
-The accuracies are those of other results files, test data and all seeds; each row says of which file. That on a device
-is of the same network and the same updates in Keras. Memory and speed are measured here, on the networks that these
-files are of, one thread, a few calls of each rule in turn: numbers of 4 bytes that one example needs for the past, and
+The accuracies are those of other results files, test data and all seeds: each row says of which, and the table takes
+them from there. That on a device is of the same network and the same updates in Keras. Memory and speed are measured
+here, on the networks that these files are of, one thread, a few calls of each rule in turn: numbers of 4 bytes that one example needs for the past, and
 steps a second, each of a whole batch; on a device, of one example in LiteRT.
 """
 
@@ -56,18 +56,17 @@ class Row(NamedTuple):
     situation: str
     rule: str
     accuracy_of: str  # results file and rows
-    accuracy: list
     numbers: int  # of the past that an example needs
     call: Callable  # that learns
     steps: int  # of one call
 
     def measured(self, seconds):
         """The row of the results file, for the seconds of a call."""
-        about = {name: getattr(self, name) for name in ("situation", "rule", "accuracy_of", "accuracy")}
+        about = {name: getattr(self, name) for name in ("situation", "rule", "accuracy_of")}
         return {**about, "kilobytes": 4.0 * self.numbers / 1e3, "steps_a_second": self.steps / seconds}
 
 
-def of_pixels(results, situation):
+def of_pixels(situation):
     """A `Row` for each rule on 784 pixels, whole or in pieces."""
     rows = []
     for rule, (variant, layer, steps) in PIXELS[situation].items():
@@ -79,16 +78,14 @@ def of_pixels(results, situation):
         y = np.zeros(batch, "int32")
         hidden = model.get_layer("hidden")
         call = functools.partial(model.train_on_batch, x, y)
-        variant += ", weight decay"
-        tests = [run["test"] for run in results["windows-decay"]["runs"] if run["variant"] == variant]
         numbers = numbers_inside(hidden, steps) + getattr(hidden, "trace_size", 0)
-        rows.append(Row(situation, rule, f"windows-decay: {variant}", tests, numbers, call, steps))
+        rows.append(Row(situation, rule, f"windows-decay: {variant}, weight decay", numbers, call, steps))
     return rows
 
 
-def of_stream(results, task):
-    """A `Row` for each rule on the stream of digits."""
-    rows, runs = [], results["streams"]["streams"]["tasks"]["digits"]
+def of_stream(runs, task):
+    """A `Row` for each rule on the stream of digits; `runs` say with which windows."""
+    rows = []
     for rule, compared in (("KeRNL", 0), ("e-prop", 0), ("truncated backpropagation", 1), ("backpropagation", None)):
         of_rule = [run for run in runs if run["rule"] == NAMES[rule]]
         if compared is None:
@@ -100,20 +97,18 @@ def of_stream(results, task):
         call = functools.partial(model.train_on_batch, *next(iter(streams.stream(task, "train", window, 0))))
         hidden = model.get_layer("hidden")
         numbers = numbers_inside(hidden, window) + getattr(hidden, "trace_size", 0)
-        tests = [1.0 - run["test"] for run in of_rule]
-        rows.append(Row(STREAM, rule, f"streams: digits, window {window}", tests, numbers, call, window))
+        rows.append(Row(STREAM, rule, f"streams: digits, window {window}", numbers, call, window))
     return rows
 
 
-def of_device(results, task):
+def of_device(task):
     """A `Row` for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
-    rows, runs = [], results["streams"]["streams"]["tasks"]["digits"]
+    rows = []
     for rule in ("KeRNL", "e-prop"):
-        tests = [1.0 - run["test"] for run in runs if (run["rule"], run["window"]) == (NAMES[rule], 1)]
         model = streams.build(task, NAMES[rule], 1, 1e-3, 0, falls=False)
         hidden = model.get_layer("hidden")
         loaded = Interpreter(model_content=kk.learner(model).to_litert(), num_threads=1)
@@ -122,7 +117,7 @@ def of_device(results, task):
         given = {"x": x, "y": y, "sample_weight": np.ones_like(weight)}
         numbers = numbers_inside(hidden, 1) + hidden.trace_size
         call = functools.partial(learn, **given)
-        rows.append(Row(DEVICE, rule, "streams: digits, window 1", tests, numbers, call, 1))
+        rows.append(Row(DEVICE, rule, "streams: digits, window 1", numbers, call, 1))
     return rows
 
 
@@ -141,10 +136,9 @@ def seconds_of(calls, rounds):
 
 def run(options, about):
     """Measures, and writes the results file."""
-    results = {name: read_json(options.results / f"{name}.json") for name in ("windows-decay", "streams")}
+    runs = read_json(options.results / "streams.json")["streams"]["tasks"]["digits"]
     task = streams.TASKS["digits"](None)
-    rows = [*of_pixels(results, WHOLE), *of_pixels(results, PIECES), *of_stream(results, task)]
-    rows += of_device(results, task)
+    rows = [*of_pixels(WHOLE), *of_pixels(PIECES), *of_stream(runs, task), *of_device(task)]
     seconds = seconds_of([row.call for row in rows], options.rounds)
     rows = [row.measured(each) for row, each in zip(rows, seconds)]
     write_json(options.output, {"purpose": rows, **about, "machine": machine()})

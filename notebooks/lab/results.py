@@ -14,6 +14,7 @@ from kernl_keras.experiments.files import UserError, read_json, whole
 
 from .options import Command
 from .plot import draw
+from .sweeps.definition import RULES
 from .tables import OWN_TABLES, setup_table, table_of
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -55,6 +56,8 @@ def read_results(names, folder):
     files = {name: folder / f"{name}.json" for name in names.split()}
     try:
         results = [read_json(file) for file in files.values()]
+        for row in results[0]["purpose"] if "purpose" in results[0] else ():
+            row["accuracy"] = accuracies(row, folder)
         kinds = {"runs" in each for each in results}
         if len(results) == 1 and any(name in results[0] for name in OWN_TABLES):
             return results
@@ -63,6 +66,17 @@ def read_results(names, folder):
     except (ValueError, TypeError) as error:
         raise ValueError(f"{names}: {error}.") from error
     return results
+
+
+def accuracies(row, folder):
+    """The test accuracies, all seeds, of a row of `purpose`: those of the results file that it names."""
+    name, what = row["accuracy_of"].split(": ")
+    found = read_json(folder / f"{name}.json")
+    if name != "streams":
+        return [run["test"] for run in found["runs"] if run["variant"] == what]
+    task, window = what.split(", window ")
+    which = RULES[row["rule"]], int(window)
+    return [1.0 - run["test"] for run in found["streams"]["tasks"][task] if (run["rule"], run["window"]) == which]
 
 
 def update(path, folder):

@@ -366,3 +366,18 @@ def test_heads_of_columns(tmp_path):
     assert render(render(text, tmp_path), tmp_path) == render(text, tmp_path)
     with pytest.raises(ValueError, match="a head for each results file"):
         render(text.replace(" | and second", ""), tmp_path)
+
+
+def test_accuracies_of_a_purpose_are_those_of_the_files_now(tmp_path):
+    rows = ("kernl", 1, 0.25), ("kernl", 16, 0.5), ("eprop", 1, 0.3)
+    heard = [dict(zip(("rule", "window", "test"), row)) for row in rows]
+    pixels = [{"variant": "KeRNL", "test": 0.9}, {"variant": "KeRNL, longer", "test": 0.4}]
+    rows = [
+        {"situation": which, "rule": "KeRNL", "accuracy_of": of, "kilobytes": 1.0, "steps_a_second": 1.0}
+        for which, of in (("stream", "streams: digits, window 1"), ("whole", "pixels: KeRNL"))
+    ]
+    files = {"streams": {"streams": {"tasks": {"digits": heard}}}, "pixels": {"runs": pixels}, "p": {"purpose": rows}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    found = render("<!-- table: p -->\n<!-- end -->", tmp_path)
+    assert "| **stream** | accuracy | 75.0 % |" in found and "| **whole** | accuracy | 90.0 % |" in found
