@@ -4,8 +4,8 @@
 
 The accuracies are those of other results files, test data and all seeds: each row says of which, and the table takes
 them from there. That on a device is of the same network and the same updates in Keras. Memory and speed are measured
-here, on the networks that these files are of, one thread, a few calls of each rule in turn: numbers of 4 bytes that one example needs for the past, and
-steps a second, each of a whole batch; on a device, of one example in LiteRT.
+here, on the networks that these files are of, one thread, a few calls of each rule in turn: numbers of 4 bytes that one
+example needs for the past, and steps a second, each of a whole batch; on a device, of one example in LiteRT.
 """
 
 import dataclasses
