@@ -157,7 +157,7 @@ def test_every_mode_agrees(number, mode):
     """Gradients of everything, the noise included; graphs know neither batch nor length."""
     unit, rule, settings = MODES[number]
     layer, x = build_layer(unit, rule, T, **settings)
-    steps = (T, 3) if mode == "graph" else (T,)
+    steps = (T,) if mode == "unroll" or (number, mode) == (10, "xla") else (T, 3)  # XLA compiles anew; one row is quick
     expected = [learn(layer, x[:, :n], ERROR[:, :n], training=True) for n in steps]
     other, _ = build_layer(unit, rule, T, **settings, unroll=mode == "unroll")
     run = lambda x, error: learn(other, x, error, training=True)  # noqa: E731
