@@ -95,10 +95,10 @@ STRINGS = (
 
 BORDER = "What crosses a window's border"
 SWEEPS = (
-    rules(SMALL, (2e-3, 5e-3)),
-    rules(EXPERIMENTS["psmnist"], (2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
-    rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3), window=14, source="tfds", epochs=1),
-    rules(EXPERIMENTS["adding"], (1e-3, 3e-3), epochs=2),
+    rules(SMALL, (2e-3, 5e-3, 1e-2)),
+    rules(EXPERIMENTS["psmnist"], (1e-3, 2e-3, 5e-3), source="tfds", steps=2_000, validate_every=1_000),
+    rules(EXPERIMENTS["row-mnist"], (2e-3, 5e-3, 1e-2), window=14, source="tfds", epochs=1),
+    rules(EXPERIMENTS["adding"], (1e-3, 3e-3, 1e-2), epochs=2),
     rules(EXPERIMENTS["adding-spiking"], (1e-3, 3e-3), (0, 1), epochs=1),
     rules(EXPERIMENTS["smnist-rate"], (2e-3, 5e-3), (0,), **BRIEF),
     rules(SMNIST_ADLIF, (2e-3, 4e-3), (0,)),
@@ -125,7 +125,7 @@ SWEEPS = (
         "A^n B^n, LSTM units",
         EXPERIMENTS["anbn"],
         STRINGS,
-        (1e-2,),
+        (5e-3, 1e-2, 2e-2),
         epochs=None,
         steps=1_000,
         validate_every=500,
@@ -135,7 +135,7 @@ SWEEPS = (
         "Spoken digits",  # the recordings as they are, without poor copies of them
         SPOKEN_DIGITS,
         WORDS,
-        (5e-3,),
+        (2e-3, 5e-3, 1e-2),
         task_settings={"seconds": 1.0, "shift": [8, 1]},
         epochs=20,
     ),
@@ -165,8 +165,8 @@ SWEEPS = (
         (3e-3,),
         (0,),
     ),
-    sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (2e-3, 4e-3), steps=2_000, **TFDS),
-    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, DECAYING, (2e-3,), steps=2_000, **TFDS),
+    sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (1e-3, 2e-3, 4e-3), steps=2_000, **TFDS),
+    sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, DECAYING, (1e-3, 2e-3, 4e-3), steps=2_000, **TFDS),
     sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
     sweep("windows-20000-decay", f"{BORDER}, 20,000 updates", SMNIST, DECAYING, (1e-3,), (0,), steps=20_000, **TFDS),
     sweep(
