@@ -25,7 +25,7 @@ from .trained import TrainedCell
 
 
 class HiddenCell(TrainedCell):
-    """Base of the cells that a RNN layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
+    """Base of the cells that an RNN layer trains: I(t) = x(t) W_in + S(t-1) W_rec + bias, Eq. (1).
 
     Args:
         units: number of units H.

@@ -11,14 +11,6 @@ from .spoken_digits import spoken_digits
 from .stream import arrays, stream
 
 __all__ = [
-    "SequenceData",
-    "Splits",
-    "adding_problem",
-    "anbn",
-    "arrays",
-    "ecg",
-    "full_batches",
-    "sequential_mnist",
-    "spoken_digits",
-    "stream",
-]
+    "SequenceData", "Splits", "adding_problem", "anbn", "arrays", "ecg", "full_batches", "sequential_mnist",
+    "spoken_digits", "stream",
+]  # fmt: skip

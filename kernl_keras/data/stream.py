@@ -29,9 +29,9 @@ def stream(
     """Endless rows in which sequences of a data set come one after the other, at random times, in pieces.
 
     Time is cut into stretches of `every` steps. In each of them every row has one sequence, a word, at a random place,
-    and pauses before and after it. Pauses hold zeros, and all steps the noise. In every N words of a batch each of the
-    N words comes once, in an order drawn anew. A row of a piece continues the same row of the piece before, so a layer
-    with `stateful=True` learns from it. Weights are 1 where there is something to answer, and else 0. All of it is a
+    and pauses before and after it. Pauses hold zeros, and all steps the noise. Every N words of all rows together are
+    the N words in a new random order. A row of a piece continues that of the piece before, so a layer with
+    `stateful=True` learns from it. Weights are 1 where there is something to answer, and else 0. All of it is a
     pure function of the seed and of the number of the piece, so `skip_pieces` continues a stream exactly, at no cost.
 
     Args:

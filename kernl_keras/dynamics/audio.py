@@ -36,13 +36,9 @@ def framed(x, before, frame_length, hop):
 
 
 def band_power(frames, filters):
-    """Power in each band, [..., T, bands]; that of a sine of amplitude 1 in the middle of a band is about 1.
+    """Power of frames x [..., T, L] in each band, [..., T, bands]; a sine of amplitude 1 amid a band has about 1.
 
-        E_b = sum_k W_kb |sum_n h(n) x(n) exp(-2 pi i k n / K)|^2 / (sum_n h(n) / 2)^2
-
-    Args:
-        frames: [..., T, L].
-        filters: W, [K / 2 + 1, bands].
+        E_b = sum_k W_kb |sum_n h(n) x(n) exp(-2 pi i k n / K)|^2 / (sum_n h(n) / 2)^2,     W: [K / 2 + 1, bands]
 
     Reference: the window h is that of Hann; Harris, On the use of windows for harmonic analysis (1978).
     """

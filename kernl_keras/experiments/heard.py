@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from ..data.recording import read_wav, resampled
 from ..data.spoken_digits import SAMPLING_RATE, padded
-from ..dynamics.audio import mel_filters
+from ..dynamics.audio import band_power, mel_filters
 from .build import front_end
 from .files import UserError, as_user_error, explained, read_json
 from .pretrained import experiment_of, load_pretrained, record
@@ -19,7 +19,6 @@ from .run import load_saved, read_settings
 KINDS = ("word", "begin cut off", "end cut off", "several words", "no word")
 TOO_QUIET = -85.0  # dB, where a sine of amplitude 1 has 0; 16-bit silence with dither has -90
 STEP, FRAME = 80, 200  # samples, 10 and 25 ms
-HANN = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(FRAME) / FRAME)
 ACTIVE, LOUD = -34.0, -6.0  # dB by the loudest step
 NOISE, ABOVE = -5.0, 3.0  # dB: noise is softer than the first, and sound is so much louder than noise
 STEADY, LONG = 5.0, 20  # dB, steps: noise varies by no more for so long, as hardly any word does
@@ -30,21 +29,13 @@ WEIGHTS = pathlib.Path(__file__).parent / "kinds.json"
 
 
 class Heard(NamedTuple):
-    """What a recording was taken for.
+    """What a recording was taken for."""
 
-    Attributes:
-        kind: of `KINDS`, or "too quiet".
-        words: how many were counted; 0 where it is too quiet.
-        digit: int, of the first word; None where it is too quiet.
-        share: float, of the chance that it is one word, and this one; None of a network that is not calibrated.
-        level: float, dB of the loudest step.
-    """
-
-    kind: str
-    words: int
-    digit: int | None
-    share: float | None
-    level: float
+    kind: str  # of `KINDS`, or "too quiet"
+    words: int  # how many were counted; 0 where it is too quiet
+    digit: int | None  # of the first word; None where it is too quiet
+    share: float | None  # the chance that it is one word, and this one; None of a network that is not calibrated
+    level: float  # dB of the loudest step
 
     def __str__(self):
         if self.level < -200.0:
@@ -71,22 +62,20 @@ def hear(sound, answer, temperature=None):
     level = decibels(power)
     parts, fitted = segments(level), read_json(WEIGHTS)  # a logistic regression on features [9]
     scaled = (features(power) - np.array(fitted["mean"])) / np.array(fitted["deviation"])
-    chances = softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"]))  # of each of KINDS
+    chances = tf.nn.softmax(scaled @ np.array(fitted["weights"]) + np.array(fitted["bias"])).numpy()  # of `KINDS`
     kind = KINDS[int(chances.argmax())]
     begin, end = parts[0][0], parts[0 if kind == "several words" else -1][1]
     values = answer(sound[begin * STEP : (end - 1) * STEP + FRAME])
     digit, share = int(values.argmax()), None
     if temperature is not None:
-        share = float(chances[0] * softmax(values / temperature)[digit])
+        share = float(chances[0] * tf.nn.softmax(values / temperature).numpy()[digit])
     return Heard(kind, len(parts), digit, share, loudest)
 
 
 def powers(sound):
-    """`dynamics.audio.band_power` of a sound at 8 kHz, in NumPy: [T, 40], every 10 ms, of 25 ms that lie inside it."""
-    sound = np.pad(sound, (0, max(FRAME - len(sound), 0)))
-    frames = np.lib.stride_tricks.sliding_window_view(sound, FRAME)[::STEP]
-    filters = FILTERS()  # not made at import, for that runs TensorFlow, whose threads are not set by then
-    return np.abs(np.fft.rfft(frames * HANN, 2 * (len(filters) - 1))) ** 2 @ filters / (HANN.sum() / 2.0) ** 2
+    """The `band_power` of a sound at 8 kHz, [T, 40], every 10 ms, of 25 ms that lie inside it."""
+    frames = tf.signal.frame(np.pad(sound, (0, max(FRAME - len(sound), 0))), FRAME, STEP)
+    return band_power(frames, FILTERS()).numpy()  # not made at import, for TensorFlow's threads are not set by then
 
 
 def decibels(power):
@@ -132,12 +121,6 @@ def features(power):
         shape = (shape[:-2] + shape[1:-1] + shape[2:]) / 3.0
     pause, loud = 0.1 * (np.diff(steps).max(initial=1) - 1), (inside > LOUD).mean()
     return np.array([*edges, pause, inside.std(), flatness, flatness**2, shape.std(0).mean(), np.log(len(steps)), loud])
-
-
-def softmax(values):
-    """Over the last axis."""
-    shares = np.exp(values - values.max(-1, keepdims=True))
-    return shares / shares.sum(-1, keepdims=True)
 
 
 def hear_recording(path, run_dir=None, pretrained=None):

@@ -20,7 +20,7 @@ from .step import running_step
 
 @serializable
 class Readout(LayerOverCell):
-    """Leaky sums of the hidden spikes, from which the network's answer is read.
+    """Leaky means of the hidden spikes, from which the network's answer is read.
 
         v(t) = d v(t-1) + (1-d) (gain z(t) W_out + bias),  d = exp(-dt / tau_out)
 

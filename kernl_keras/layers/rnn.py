@@ -60,7 +60,7 @@ class RNN(LayerOverCell):
             also come back to outputs of earlier pieces from the layer above. True: the exact eligibility traces,
             one or several of [H, J] numbers, or of [H, H, J] for KeRNL's kernel "whole_unit" and for rate units. False:
             nothing goes on to the next piece. None: False unless the layer is `stateful`; then "linear" under KeRNL,
-            except with the exponential kernel, False under "bptt", and True under all other rules.
+            False under "bptt", and True under other rules and with the exponential kernel.
         seed: of the noise, an integer >= 0; None for one from Python's generator, which the configuration keeps.
         return_sequences: whether to return the output of every step (True by default, unlike in `keras.layers.RNN`).
         activity_regularizer: any Keras regularizer, such as `kernl_keras.FiringRate(10.0)`, of all outputs of the call

@@ -23,11 +23,6 @@ def back(step, state, of_output, of_seen, b):
     return of_current.ravel(), before
 
 
-def through(w_rec, of_current):
-    """The errors of what the recurrent weights see, from those of the currents a step later."""
-    return w_rec @ of_current
-
-
 def errors_behind(
     means: list[SimpleNamespace],
     state: Array,
@@ -75,9 +70,9 @@ def errors_behind(
             of_current[sort], states[sort] = back(step, states[sort], of_output, seen[sort], b)
         seen = np.zeros(seen.shape)
         for sort in range(1, sorts):
-            seen[sort] = damping * through(w_rec, of_current[sort - 1])
+            seen[sort] = damping * (w_rec @ of_current[sort - 1])
         if hops is None:
-            seen[1] += damping * through(w_rec, of_current[1])
+            seen[1] += damping * (w_rec @ of_current[1])
         found[n] = of_current.sum(0)
     return found, states, seen
 
@@ -114,7 +109,7 @@ def errors_through_segments(segments, state, of_seen, w_rec, b, damping=1.0, hop
                 of_current.append(one)
             found += m * [part * np.mean(of_current, 0)]
             limit += part * np.linalg.norm(added)
-            after = state, damping * through(w_rec, np.sum(of_current, 0)) if hops else seen
+            after = state, damping * (w_rec @ np.sum(of_current, 0)) if hops else seen
             state, seen = (part * x + (1.0 - part) * y for x, y in zip(after, at_start))
             if hops:
                 shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0

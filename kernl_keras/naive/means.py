@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from .errors import back, bounded, errors_behind, errors_through_segments, errors_without_end, through
+from .errors import back, bounded, errors_behind, errors_through_segments, errors_without_end
 from .units import Array
 
 
@@ -189,10 +189,10 @@ def memory_of_means(
             for t in reversed(range(first, min(first + size, time))):
                 now = SimpleNamespace(**{name: x[:, t] for name, x in vars(steps).items()})
                 of_current, state = back(now, state, error[b, t], seen, b)
-                seen = through(w_rec, of_current)
+                seen = w_rec @ of_current
                 gradient += np.outer(s[b, t], of_current)
             if behind is not None:
-                seen = through(behind, of_current)
+                seen = behind @ of_current
             if not first:
                 continue
             behind_it, again = followed or steps, w_rec if behind is None else behind

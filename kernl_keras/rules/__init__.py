@@ -17,21 +17,6 @@ from .whole_unit import WholeUnit
 NAMES.update(bptt=BPTT, eprop=EProp, kernl=KeRNL, plain_kernl=PlainKeRNL, readout_only=ReadoutOnly, rflo=RFLO)
 
 __all__ = [
-    "BPTT",
-    "EProp",
-    "Exponential",
-    "KeRNL",
-    "Kernel",
-    "LinearTraces",
-    "Membrane",
-    "NAMES",
-    "PlainKeRNL",
-    "RFLO",
-    "ReadoutOnly",
-    "Replica",
-    "Rule",
-    "Tangent",
-    "Twin",
-    "WholeUnit",
-    "get",
-]
+    "BPTT", "EProp", "Exponential", "KeRNL", "Kernel", "LinearTraces", "Membrane", "NAMES", "PlainKeRNL", "RFLO",
+    "ReadoutOnly", "Replica", "Rule", "Tangent", "Twin", "WholeUnit", "get",
+]  # fmt: skip

@@ -35,10 +35,7 @@ NOTHING_ABOVE = Above()
 class Earlier:
     """The outputs of a layer before its windows, as the layers above see them, for one call.
 
-    Args:
-        filters: the layer's `filters.Filters`.
-        window: C, or None for one window.
-        marks: `masks.Marks` of the call.
+    `filters` are the layer's `Filters`, `window` is C, or None for one window, and `marks` the call's `masks.Marks`.
     """
 
     def __init__(self, filters, window, marks, dtype):

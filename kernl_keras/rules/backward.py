@@ -11,12 +11,8 @@ from .products import Products
 class Past:
     """The forward pass over a sequence, as the backward pass needs it.
 
-    Args:
-        layer: `kernl_keras.RNN`, for its cell and its current weights.
-        x: inputs [T, B, I].
-        before: `cell.State` before the first step.
-        residuals, p: the cell's residuals of every step [T, ...], and its parameters.
-        steps: `ValidSteps` of x, or None where all are valid.
+    `layer` is the `RNN`; x are its inputs [T, B, I], `residuals` those of its cell [T, ...], p its parameters, and
+    `steps` the `ValidSteps` of x, or None where all are valid.
     """
 
     def __init__(self, layer, x, before, residuals, p, steps=None):

@@ -104,10 +104,8 @@ class Heard(NamedTuple):
 class FilteredHop(BlockHop):
     """The hop where each kernel belongs to the unit that is moved, Eq. (27): errors are filtered, then multiplied by M.
 
-    Args:
-        m: M [H, H].
-        kernel: one step of y(t) without input, see `LinearStep.free_response`.
-        by_slope: whether input to unit k is scaled by its slope f'. The last tensor of the carry is then f' Q.
+    `kernel` is one step of y(t) without input, see `LinearStep.free_response`. With `by_slope` input to unit k is
+    scaled by its slope f', and the last tensor of the carry is f' Q.
     """
 
     def __init__(self, m, kernel, by_slope=False):

@@ -284,10 +284,6 @@ class Recollection:
         kept = sum(weight[..., None] * traces[:, k] for k, weight in enumerate(carry))  # [K, B, H, F]
         return tf.transpose(kept + tf.reduce_sum(local, 0), (1, 0, 2, 3))
 
-    def after_all(self, memory):
-        """The `Memory` after the last step."""
-        return self.scan(lambda memory, number: (self.advance(memory, number), ()), memory, tf.range(self.windows))[0]
-
     # Backward
 
     def gradient(self, memory, inside, products, above):

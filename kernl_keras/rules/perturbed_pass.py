@@ -24,18 +24,6 @@ class PerturbedState(NamedTuple):
     filtered_noise_slope: Any  # Gamma [B, R, H], or Im Y; or the changes of the own state
 
 
-class Passes(NamedTuple):
-    """The results of both passes."""
-
-    residuals: Any  # of the clean pass, every step [T, ...]
-    end: Any  # `cell.State` after the last step
-    perturbed: Any  # `PerturbedState`, likewise
-    sensitivity_loss: Any  # F, with its gradient by M and gamma
-    perturbation_variance: Any  # mean D^2
-    restarted: Any  # share of steps in which a perturbation started anew because it had reached its bound
-    credited: Any  # number of steps, of all examples, in the last three means
-
-
 class Changed(NamedTuple):
     """Differences of the perturbed network from the clean one before a step, in units of the noise. Each [B, H]."""
 
@@ -87,10 +75,12 @@ class PerturbedPass:
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):
-        """`Passes` from `cell.State` and `PerturbedState` before the first step.
+        """Both passes, from `cell.State` and `PerturbedState` before the first step.
 
-        `learns` is a scalar bool, or None for True. Where M does not learn in this call, there is no perturbed pass,
-        and F and D are 0.
+        Returns the residuals of the clean pass [T, ...], both states after the last step; F, with its gradient by M and
+        gamma; the mean of D^2; the share of steps in which a perturbation started anew because it had reached its
+        bound; and the number of steps, of all examples, in these three. `learns` is a scalar bool, or None for True.
+        Where M does not learn in this call, there is no perturbed pass, and F and D are 0.
         """
         if learns is None:
             results = self.run(state, perturbed)
@@ -108,10 +98,10 @@ class PerturbedPass:
             by_noise, changes, samples = whole_sum((sums.by_noise, sums.changes, steps))
             sums, samples = sums._replace(by_noise=by_noise, changes=changes), tf.maximum(samples, 1.0)
         losses = sensitivity_loss(self.m, self.gamma, sums, count, samples)
-        return Passes(*states, *losses, restarted, steps)
+        return *states, *losses, restarted, steps
 
     def run(self, state, perturbed):
-        """Both passes: the fields of `Passes`, but with `SensitivitySums` for F and D^2."""
+        """Both passes: what a call returns, but with `SensitivitySums` for F and D^2."""
         cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
         noise, enters = self.rule.perturbation, self.rule.noise_enters(cell)
 

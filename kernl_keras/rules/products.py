@@ -16,10 +16,7 @@ class Block(NamedTuple):
 
 
 class Products:
-    """dC/dW [I+H+1+F, G H] of a `backward.Past`: rows of inputs, units, bias and the F constants of a step that learn.
-
-    Its parts are the inputs' rows, the units', that of the bias, and where constants learn theirs.
-    """
+    """dC/dW [I+H+1+F, G H] of a `backward.Past`: rows of inputs, units, bias and the F constants that learn."""
 
     def __init__(self, past):
         self.past = past
@@ -72,9 +69,7 @@ class Products:
     def with_traces(self, traces, carry):
         """dC/dW from the errors of this piece and the inputs of earlier pieces, Eq. (29); 0 without traces.
 
-        Args:
-            traces: from earlier pieces, one [B, .., H, J G + F] for each carried tensor.
-            carry: the carry before the first step of this piece, each [B, .., H].
+        The traces are one [B, .., H, J G + F] for each tensor of the carry before the first step of this piece.
         """
         cell = self.past.cell
         products = [

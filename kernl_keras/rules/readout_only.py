@@ -1,10 +1,8 @@
 """`ReadoutOnly`: nothing is learned in the layer or below it."""
 
-import tensorflow as tf
-
 from ..cells.hidden import HiddenCell
 from ..keras_version import serializable
-from .rule import BackwardStep, Context, Rule
+from .rule import Rule
 
 
 @serializable
@@ -27,6 +25,3 @@ class ReadoutOnly(Rule):
 
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return []
-
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        return (), tf.concat([tf.zeros_like(now.error)] * context.cell.currents, -1)

@@ -135,7 +135,9 @@ class LinearBackward(WindowedBackward):
 
     def advance(self, traces):
         """The memory after the last valid step, a tuple of tensors."""
-        return tuple(tensors(self.recollection.after_all(self.memory.unpack(traces))))
+        past, memory = self.recollection, self.memory.unpack(traces)
+        after, _ = past.scan(lambda memory, number: (past.advance(memory, number), ()), memory, tf.range(past.windows))
+        return tuple(tensors(after))
 
 
 def way_back(rule, past, window=None, traces=False, memory=None, below=None):

@@ -9,13 +9,8 @@ from .time_loop import map_tensors, scan
 def clean_pass(cell, p, weights, current, state, valid=None, unroll=False, starts=None):
     """The residuals of every step [T, ...] and the state after the last. Only the output has a gradient.
 
-    Args:
-        p: the cell's `parameters()`.
-        weights: W_rec [H, H].
-        current: x(t) W_in + bias [T, B, H].
-        state: `cell.State` before the first step.
-        valid: [T, B], False where the state stays as it is; None where every step counts.
-        starts: [T, B], True where a step is the first of its sequence; None where each example is one sequence.
+    `current` is x(t) W_in + bias [T, B, H]. `valid` [T, B] is False where the state stays as it is, and `starts` [T, B]
+    True where a step is the first of its sequence; None for no such steps.
     """
 
     def step(state, now):

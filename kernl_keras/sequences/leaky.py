@@ -10,15 +10,8 @@ def leaky(x, decay, start, maximum=False):
 
         dC/dx(t) = R(t) = dC/dv(t) + d(t+1) R(t+1),     dC/dv(-1) = d(0) R(0),     dC/dd(t) = R(t) v(t-1)
 
-    Of a maximum, R(t) goes to the larger of the two alone.
-
-    Args:
-        x: [T, B, O].
-        decay: d: a number, [O], or [T, B, 1] where it differs from step to step.
-        start: v before the first step [B, O].
-
-    Returns:
-        v [T, B, O]; it has a gradient by all three.
+    Of a maximum, R(t) goes to the larger of the two alone. x is [T, B, O]; d a number, [O], or [T, B, 1] where it
+    differs from step to step; and `start` v before the first step [B, O]. v has a gradient by all three.
     """
     decay = tf.broadcast_to(tf.convert_to_tensor(decay, x.dtype), tf.shape(x))
 

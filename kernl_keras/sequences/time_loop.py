@@ -11,18 +11,12 @@ BLOCK = 32
 
 
 def scan(step, carry, elements, reverse=False, unroll=False):
-    """Runs `step` over time in one block. Returns the last carry and the outputs [T, ...], in time order.
+    """Runs `step`, `(carry, elements at t) -> (carry, outputs at t)`, over elements [T, ...].
 
-    Args:
-        step: `(carry, elements at t) -> (carry, outputs at t)`.
-        carry: the carry before the first step.
-        elements: structure of tensors [T, ...].
-        reverse: run from the last step to the first.
-        unroll: write the steps one after the other into the graph, instead of a loop; needs a static T.
+    Returns the last carry and the outputs in time order. With `unroll` there is no loop in the graph: T must be static.
 
-    Example:
-        >>> float(scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0])
-        3.0
+    >>> float(scan(lambda v, x: (0.5 * v + x, v), tf.constant(0.0), tf.constant([4.0, 2.0, 1.0]))[0])
+    3.0
     """
     first = tensors(elements)[0]
     length = first.shape[0] or tf.shape(first)[0]

@@ -124,7 +124,7 @@ class Alignments:
     def __init__(self, model, rules=None, windows=8):
         self.model, self.layers = model, rule_layers(model)
         if not self.layers:
-            raise ValueError(f"model must have a RNN layer; received {model!r} without one.")
+            raise ValueError(f"model must have an RNN layer; received {model!r} without one.")
         self.rules = check_rules(rules)
         if rules is None:
             self.rules = {**{name_of(layer.rule): layer.rule for layer in self.layers}, **check_rules(DEFAULT)}

@@ -92,7 +92,7 @@ class CompiledModel(keras.Model):
                 optimizer M learns from F, see `kernl_keras.rules.KeRNL`.
             sensitivity_only: number of first steps in which M and gamma learn alone.
             sensitivity_every: M and gamma learn in every n-th step of `optimizer`, to which accumulated batches
-                are one step; 1 for each. It costs little accuracy and saves the perturbed pass of the others.
+                are one step; 1 for every step. More costs little accuracy and saves the perturbed pass of the others.
             on_nonfinite: what to do with a batch whose loss, gradients or new states have NaN or infinity: "skip"
                 leaves it out, "stop" raises a `FloatingPointError`.
             diagnostics: whether `fit`, and `evaluate` with `return_dict=True`, report the `diagnostics()` as well.

@@ -36,8 +36,8 @@ class Model(CompiledModel):
     """A Keras model whose training step, for every batch,
 
         (a) runs the network once, and where M and gamma learn a perturbed one beside it;
-        (b) in every `sensitivity_every`-th step, updates M and gamma of its `RNN` layers from their sensitivity loss
-            F, Eq. (19), with `sensitivity_optimizer`;
+        (b) in every `sensitivity_every`-th step, updates M and gamma of its `RNN` layers: M by least squares, Eq. (45),
+            or both from their sensitivity loss F, Eq. (19), with `sensitivity_optimizer`;
         (c) updates every other weight with `optimizer`: the hidden ones by the layer's rule, with the new M and gamma,
             the readout and all other layers by their ordinary gradient.
 
@@ -85,7 +85,7 @@ class Model(CompiledModel):
     >>> hidden = kk.RNN(kk.LIFCell(20), name="hidden")(inputs)
     >>> voltage = kk.Readout(2)(hidden)
     >>> model = kk.Model(inputs, kk.TimeAverage(5)(voltage))
-    >>> model.compile("adam", "mse", sensitivity_optimizer="rmsprop", metrics=["mae"])
+    >>> model.compile("adam", "mse", metrics=["mae"])
     >>> history = model.fit(np.ones((8, 7, 3)), np.zeros((8, 2)), batch_size=4, verbose=0)
     >>> list(history.history), "explained_variance" in model.diagnostics()
     (['loss', 'mae'], True)

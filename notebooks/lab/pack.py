@@ -12,13 +12,13 @@ import pathlib
 import sys
 
 import numpy as np
+import tensorflow as tf
 
 from kernl_keras.data.spoken_digits import spoil, spoken_digits
 from kernl_keras.data.stream import arrays
 from kernl_keras.experiments.build import front_end
 from kernl_keras.experiments.experiment import SOURCES
 from kernl_keras.experiments.files import MODEL, RESULTS, read_json, whole
-from kernl_keras.experiments.heard import softmax
 from kernl_keras.experiments.pretrained import FOLDER, variables
 from kernl_keras.experiments.run import read_config
 from kernl_keras.keras_version import keras
@@ -70,7 +70,8 @@ def best_temperature(outputs, classes):
     """
 
     def cross_entropy(temperature):
-        return -np.mean(np.log(softmax(outputs.astype(float) / temperature)[np.arange(len(classes)), classes]))
+        logarithms = tf.nn.log_softmax(outputs.astype(float) / temperature).numpy()
+        return -np.mean(logarithms[np.arange(len(classes)), classes])
 
     return float(min(TEMPERATURES, key=cross_entropy))
 

@@ -15,11 +15,12 @@ import tempfile
 import wave
 
 import numpy as np
+import tensorflow as tf
 
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
 from kernl_keras.experiments.files import read_json, write_json
-from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, softmax, sound_of
+from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, sound_of
 
 from .options import Command, check_folder
 
@@ -252,7 +253,7 @@ def logistic_regression(x, y, weight, penalty=1e-4):
     x = np.concatenate([x, np.ones((len(x), 1))], 1)
     found = np.zeros((x.shape[1], y.shape[1]))
     for _ in range(30):
-        p = softmax(x @ found)
+        p = tf.nn.softmax(x @ found).numpy()
         slope = x.T @ ((p - y) * weight[:, None]) + penalty * found
         inner = np.einsum("nk,kl->nkl", p, np.eye(y.shape[1])) - p[:, :, None] * p[:, None, :]
         curvature = np.einsum("n,ni,nkl,nj->kilj", weight, x, inner, x, optimize=True)

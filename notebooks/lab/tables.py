@@ -66,7 +66,7 @@ def run_table(runs):
 def sweep_table(sweep):
     """A sweep's variants: mean and spread over seeds, on the test data; the learning rate; what M explains."""
     return markdown(
-        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes per step", "s"],
+        ["", f"test {sweep['metric']}", "seeds", "learning rate", "explained", "spikes per step"],
         [[variant, *columns(runs, sweep["metric"])] for variant, runs in by_variant(sweep).items()],
     )
 
@@ -77,7 +77,7 @@ def task_table(sweeps):
     for sweep in sweeps:
         (runs,) = by_variant(sweep).values()
         lines.append([f"`{sweep['sweep']}`", f"{runs[0]['steps']:,}", *columns(runs, sweep["metric"])])
-    return markdown(["", "updates", "test", "seeds", "learning rate", "explained", "spikes per step", "s"], lines)
+    return markdown(["", "updates", "test", "seeds", "learning rate", "explained", "spikes per step"], lines)
 
 
 def comparison(sweeps, heads=()):
@@ -503,7 +503,6 @@ def columns(runs, metric):
         f"{runs[0]['learning_rate']:g}",
         f"{statistics.mean(explained):.2f}" if explained else "",
         f"{statistics.mean(rates):.2f}" if rates else "",
-        f"{statistics.median(run['seconds'] for run in runs):.0f}",
     ]
 
 

@@ -66,7 +66,7 @@ def test_a_batch_that_is_not_finite_is_skipped_or_stops_training(name, place, at
         got = "skipped, the tensor named"
         made.train_on_batch(x, y, sample_weight=weight)
         assert made.diagnostics()["skipped_updates"] == 1.0
-        assert made._nonfinite.read().suspect.name.startswith(place)
+        assert made._nonfinite.read().problem.startswith(place)
         made._nonfinite.clear()
     assert unmoved(made)
     count(f"batch: NaN or infinity, {place}", got, (name, at, value))

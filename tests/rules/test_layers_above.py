@@ -185,12 +185,12 @@ def layer_errors(layer, net, m, above, b, first):
     for t in reversed(range(first, T)):
         now = type(exact)(**{name: x[:, t] for name, x in vars(exact).items()})
         inside[t - first], state = means.back(now, state, above.inside[t - first], seen, b)
-        seen = means.through(net.w_used, inside[t - first])
+        seen = net.w_used @ inside[t - first]
         gradient = gradient + np.outer(s[b, t], inside[t - first])
     mean = ref.means_before(followed, first, 1, 0, settings.average)[-1]
     drive = np.broadcast_to(layer.cell.parameters().drive, H)
     again = (m / drive[:, None]).T
-    seen, damping, recent = means.through(again, inside[0]), settings.damping, np.zeros((0, inside.shape[1]))
+    seen, damping, recent = again @ inside[0], settings.damping, np.zeros((0, inside.shape[1]))
     if settings.segments:
         grow = layer.cell.time_scales()[1] is None
         segments = means.recent_segments(followed, first, first, settings.segment_steps, settings.segments, grow)

@@ -208,7 +208,7 @@ def test_the_last_output_alone():
 
 
 def test_a_model_without_rule_layers_is_an_error():
-    with pytest.raises(ValueError, match="model must have a RNN layer; received <"):
+    with pytest.raises(ValueError, match="model must have an RNN layer; received <"):
         gradient_alignment(model(keras.layers.SimpleRNN(H, return_sequences=True)), *data())
 
 
