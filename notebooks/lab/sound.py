@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from kernl_keras.data.spoken_digits import SAMPLING_RATE, SPOKEN_DIGIT, is_test, read_recordings
 from kernl_keras.data.tfds_folder import read_from_folder
-from kernl_keras.experiments.files import read_json, write_json
+from kernl_keras.experiments.files import write_json
 from kernl_keras.experiments.heard import KINDS, WEIGHTS, features, hear, packaged_network, powers, sound_of
 
 from .options import Command, check_folder
@@ -272,14 +272,12 @@ def run(options, about):
     else:
         answer, temperature = packaged_network(NETWORK)
         found = measure(words, digits, lambda file: hear(sound_of(file), answer, temperature))
-        before = {} if options.before is None else {"before": read_json(options.before)["sound"]}
-        write_json(path, {"sound": {**found, **about, **before}})
+        write_json(path, {"sound": {**found, **about}})
     print(f"Results    {path}")
 
 
 main = Command("sound", __doc__, run)
 main.data_dir()
-main.option("--before", type=pathlib.Path, metavar="FILE", help="results of an earlier revision, beside these")
 which = main.parser.add_mutually_exclusive_group(required=True)
 which.add_argument("--output", type=pathlib.Path, metavar="FILE")
 which.add_argument("--fit", action="store_true", help="fit what tells words from other sounds")

@@ -109,6 +109,37 @@ def strings(data_dir):
     return Task(parts, settings, lstm, None, 2, STEPS, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
+def answers(make, cell, data_dir):
+    """A task with a target at every step, for 24,000 steps; `make(draw, T) -> (x [T, I], y [T])` draws a recording."""
+    parts, steps = {}, 24_000
+    for seed, name in enumerate(("train", "validation", "test")):
+        rows = [make(np.random.default_rng((seed, row)), steps) for row in range(ROWS)]
+        parts[name] = tuple(np.stack(each) for each in zip(*rows))
+    settings, classes = {"every": steps, "answer": None}, int(parts["train"][1].max()) + 1
+    rates = (1e-3, 3e-3, 1e-2)
+    return Task(parts, settings, cell, None, classes, steps, 2_000, steps_missed, "linear", rates, (16,), 64)
+
+
+def events(draw, time):
+    """How many of one input's events have come since the last of the other's, up to seven."""
+    x, y, count = (draw.random((time, 2)) < (0.05, 0.2)).astype("float32"), np.zeros(time, "int32"), 0
+    for t, (marker, event) in enumerate(x):
+        count = 0 if marker else min(count + int(event), 7)
+        y[t] = count
+    return x, y
+
+
+def chains(draw, time):
+    """Which of three Markov chains of six symbols a symbol is of; the chain changes every 60 steps in the mean."""
+    odds = np.random.default_rng(0).dirichlet(0.3 * np.ones(6), (3, 6)).cumsum(-1)
+    x, y, chain, symbol = np.zeros((time, 6), "float32"), np.zeros(time, "int32"), 0, 0
+    for t in range(time):
+        chain = draw.integers(3) if draw.random() < 1.0 / 60.0 else chain
+        symbol = min(int(np.searchsorted(odds[chain, symbol], draw.random())), 5)
+        x[t, symbol], y[t] = 3.0, chain
+    return x, y
+
+
 def digits(data_dir, size=14):
     """Handwritten digits of 14 x 14 or 28 x 28 pixels, a pixel a step, with pauses; 4,000 in all rows together."""
     longest, every, steps, rates = {14: (200.0, 240, 60_000, RATES), 28: (800.0, 840, 210_000, LOWER_RATES)}[size]
@@ -140,6 +171,8 @@ TASKS = {
     "words": words,
     "cue": cue,
     "strings": strings,
+    "events": partial(answers, events, partial(kk.LeakyRNNCell, UNITS, tau=kk.LogSpaced(1.0, 60.0))),
+    "chains": partial(answers, chains, partial(kk.LIFCell, UNITS)),
     "digits": digits,
     "digits-784": partial(digits, size=28),
     "digits-lif": partial(digits_of, SMALL_ALIF),

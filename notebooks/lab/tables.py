@@ -426,16 +426,16 @@ def baseline_table(found):
 
 def sound_table(found):
     """Three tables: words right by the way of recording; what was said of each kind of sound; words right by share."""
-    before, count, words = found["before"]["ways"], found["count"], found["words"]
+    count, words = found["count"], found["words"]
 
     def percent(value, digits=0):
         return f"{100.0 * value:.{digits}f} %"
 
-    heads = [f"right of {count}, before", "now", "called no word", f"right of {words}, before", "now", "called no word"]
+    heads = [f"right of {count}", "called no word", f"right of {words}", "called no word"]
     ways = [
-        [way, str(before[way]["right"]), str(now["right"]), str(now["named_otherwise"])]
-        + [percent(value, 1) for value in (before[way]["all_right"], now["all_right"], now["all_named_otherwise"])]
-        for way, now in found["ways"].items()
+        [way, str(each["right"]), str(each["named_otherwise"])]
+        + [percent(each[value], 1) for value in ("all_right", "all_named_otherwise")]
+        for way, each in found["ways"].items()
     ]
     said = list(next(iter(found["kinds"].values()))["said"])
     kinds = [
