@@ -78,7 +78,8 @@ class Unit(HiddenCell):
     Raises:
         ValueError: when the class is defined, for other names; for an argument out of its range; for functions that
             return a wrong number of states, or a distance that is not one floating-point number for each unit; where a
-            current does not raise the potential of a unit at rest.
+            current does not raise the potential of a unit at rest, derivatives are not finite there, or one unit
+            changes another.
         AttributeError: where a function uses a state or a constant that the unit does not have.
         NotImplementedError: where one of the three functions is missing.
 
@@ -187,6 +188,8 @@ class Unit(HiddenCell):
             with tf.init_scope():
                 p = self.parameters()
                 start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p))
+                rest = self._at_rest(p, zeros)
+                self._check_elementwise(p)
         except AttributeError as error:
             names = ", ".join(self.Parameters._fields[:-1])
             raise AttributeError(
@@ -198,6 +201,11 @@ class Unit(HiddenCell):
                 f"{type(self).__name__}.integrate must let a current raise the first of the states {self.states} "
                 f"in the same step, when all are 0; received a derivative of {drive.min():g}."
             )
+        if not all(np.isfinite(entry).all() for entry in tf.nest.flatten(rest)):
+            raise ValueError(
+                f"{type(self).__name__} must have finite derivatives where all states and the current are 0; received "
+                "NaN or infinity."
+            )
         moved = [name for name, x in start._asdict().items() if not np.allclose(x, 0.0, atol=1e-6)]
         if moved:
             warnings.warn(
@@ -206,6 +214,27 @@ class Unit(HiddenCell):
                 "distances from rest, or give the rest as a current.",
                 stacklevel=2,
             )
+
+    def _check_elementwise(self, p):
+        """Raises an error if other states of the first unit change another unit."""
+        one = tf.linspace(tf.constant(0.1, self.compute_dtype), 0.2, self.units)
+        other = tf.where(tf.range(self.units) == 0, 0.3 * tf.ones_like(one), one)
+
+        def results(x):
+            state = self.Own(*[x] * len(self.states))
+            return {
+                "integrate": self._named("integrate", self.integrate(state, x, p)),
+                "distance": (self._distance(state, p),),
+                "recover": self._named("recover", self.recover(state, tf.ones_like(x), p)),
+            }
+
+        before, after = results(one), results(other)
+        for name, values in before.items():
+            if any(not np.array_equal(x[1:], y[1:], equal_nan=True) for x, y in zip(values, after[name])):
+                raise ValueError(
+                    f"{type(self).__name__}.{name} must compute each unit from its own states alone; received one in "
+                    "which those of the first unit change another."
+                )
 
     def step(self, current: tf.Tensor, state: Any, p: Any) -> tuple[UnitStep, Any]:
         start = self.Own(*state[:-1])

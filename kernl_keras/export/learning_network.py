@@ -12,7 +12,7 @@ from ..layers.encoder import SpikeEncoder
 from ..layers.names import distinct, layer_names
 from ..layers.rnn import RNN
 from ..training.model import Model
-from ..training.optimizers import build_optimizers, learning_rate, variable_groups
+from ..training.optimizers import build_optimizers, learning_rate, leave_out_of_decay, variable_groups
 from ..training.state import layer_states
 from .chain import chain
 
@@ -101,6 +101,8 @@ def compiled(layers, model):
         )
     for own, other in zip(optimizer.variables, theirs.variables):
         own.assign(other)
+    pairs = zip(network.trainable_variables, variable_groups(model)[1])  # a configuration has no exclusions
+    leave_out_of_decay(optimizer, [own for own, other in pairs if not theirs._use_weight_decay(other)])
     return network, clip
 
 

@@ -99,7 +99,7 @@ class CompiledModel(keras.Model):
             **kwargs: `metrics`, `jit_compile` and the rest of `keras.Model.compile`'s arguments.
 
         Raises:
-            ValueError: for a setting out of range, or one optimizer for both groups.
+            ValueError: for a setting out of range, one optimizer for both groups, or one of `keras.optimizers.legacy`.
         """
         self.sensitivity_only = integer("sensitivity_only", sensitivity_only, low=0)
         self.sensitivity_every = integer("sensitivity_every", sensitivity_every)
@@ -107,6 +107,9 @@ class CompiledModel(keras.Model):
         self.reports_diagnostics = flag("diagnostics", diagnostics)
         if sensitivity_optimizer is optimizer and not isinstance(optimizer, str):
             raise ValueError(f"sensitivity_optimizer must not be the weights' optimizer; received {optimizer!r} twice.")
+        for name, given in (("optimizer", optimizer), ("sensitivity_optimizer", sensitivity_optimizer)):
+            if hasattr(given, "apply_gradients") and not hasattr(given, "build"):  # Keras 2 still has them
+                raise ValueError(f"{name} must not be one of keras.optimizers.legacy; received {given!r}.")
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.sensitivity_optimizer = keras.optimizers.get(sensitivity_optimizer or default_of_m(self))
         self._diagnostics = Diagnostics(self)

@@ -44,30 +44,42 @@ def variable_groups(model):
 
 
 def build_optimizers(model):
-    """Builds each optimizer on its own variables, so that a saved model finds its slots again."""
+    """Builds each optimizer on its own variables, so that a saved model finds its slots again.
+
+    Constants that learn have no weight decay: it would draw their logarithms to 0, and tau to 1 ms.
+    """
+    layers = layers_that_learn_constants(model)
+    constants = [weight for layer in layers for weight in layer.cell.learned_weights().values()]
     for optimizer, variables in zip((model.sensitivity_optimizer, model.optimizer), variable_groups(model)):
-        if getattr(optimizer, "built", False) or getattr(optimizer, "_built", False):
-            continue
-        # Constants that learn have no weight decay: it would draw their logarithms to 0, and tau to 1 ms.
-        inner, layers = getattr(optimizer, "inner_optimizer", optimizer), layers_that_learn_constants(model)
-        constants = [weight for layer in layers for weight in layer.cell.learned_weights().values()]
-        if constants and getattr(inner, "weight_decay", None):
+        if not (getattr(optimizer, "built", False) or getattr(optimizer, "_built", False)):
+            with tf.init_scope():
+                optimizer.build(variables)
+        leave_out_of_decay(optimizer, constants)
+
+
+def leave_out_of_decay(optimizer, variables):
+    """These variables get no weight decay by the optimizer, nor by those that it has inside."""
+    for each in (getattr(optimizer, "inner_optimizer", optimizer), *getattr(optimizer, "optimizers", ())):
+        if variables and getattr(each, "weight_decay", None):
             # Keras' `exclude_from_weight_decay` would forget what a user has left out.
-            others = getattr(inner, "_exclude_from_weight_decay", ())
-            inner._exclude_from_weight_decay = [*others, *map(inner._var_key, constants)]
-        with tf.init_scope():
-            optimizer.build(variables)
+            others = getattr(each, "_exclude_from_weight_decay", ())
+            each._exclude_from_weight_decay = {*others, *map(each._var_key, variables)}
+            getattr(each, "_exclude_from_weight_decay_cache", {}).clear()
 
 
 def schedule(model):
-    """Whether a step updates M and gamma, and whether the weights, two scalar bools: by the optimizers' own counts."""
+    """Whether a step updates M and gamma, and whether the weights, two scalar bools: by the optimizers' own counts.
+
+    While M learns alone, the count of the weights' optimizer stands still, at any number.
+    """
     if not variable_groups(model)[0]:
         return False, True
     steps, warm = (
         tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
         for optimizer in (model.optimizer, model.sensitivity_optimizer)
     )
-    return steps % model.sensitivity_every == 0, warm >= model.sensitivity_only
+    alone = warm < model.sensitivity_only
+    return tf.logical_or(alone, steps % model.sensitivity_every == 0), tf.logical_not(alone)
 
 
 def loss_scale(optimizer):

@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.cells.constants import check_time_constant, time_constant
 from kernl_keras.cells.wide import serialized
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.layers.names import layers_that_learn_constants
 from kernl_keras.rules import KeRNL
 
@@ -124,7 +124,10 @@ def test_no_learning_rate_drives_them_out_of_range(optimizer, discretization):
     assert np.isfinite(model.predict(x, verbose=0)).all()
 
 
-@pytest.mark.parametrize("how", ["as it is", "loaded", "with a loss scale"])
+several = pytest.param("one of several", marks=pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has one alone"))
+
+
+@pytest.mark.parametrize("how", ["as it is", "loaded", "with a loss scale", "built before", several])
 def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(how, tmp_path):
     """A decay takes learning rate times decay of a weight, and of their logarithms nothing."""
     inputs = np.random.default_rng(0).normal(2.0, 3.0, (4, 6, 3))
@@ -136,6 +139,11 @@ def test_weight_decay_leaves_them_out_and_what_a_user_leaves_out(how, tmp_path):
         model = kk.Model(x, kk.Readout(2, learn="tau_out")(hidden))
         if how == "with a loss scale":
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        if how == "built before":
+            optimizer.build(model.trainable_variables)
+        if how == "one of several":
+            inside = optimizer
+            optimizer = keras.optimizers.MultiOptimizer(lambda _: inside)
         model.compile(optimizer, "mse", run_eagerly=True)
         if how == "loaded":
             model.save(tmp_path / "model.keras")

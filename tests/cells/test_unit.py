@@ -270,6 +270,13 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     (dict(integrate=kk.Unit.integrate), "Wrong must implement integrate"),
     (dict(distance=lambda self, before, p: before.v > 1.0), "distance must return one .* received bool of shape"),
     (dict(distance=lambda self, before, p: tf.reduce_mean(before.v)), "distance must return .* received float32 of"),
+    (dict(distance=lambda self, before, p: before.v + 0.01 * tf.sqrt(before.v)), "Wrong must have finite derivatives"),
+    (
+        dict(integrate=lambda self, state, current, p: (current - tf.reduce_mean(state.v),)),
+        "Wrong.integrate must .* al",
+    ),
+    (dict(distance=lambda self, before, p: before.v - tf.reduce_max(before.v, -1)), "Wrong.distance must compute each"),
+    (dict(recover=lambda self, before, spike, p: (tf.cumsum(before.v),)), "Wrong.recover must compute each unit"),
     (dict(states="volt"), "states of Wrong must be a tuple of valid Python names .*; received 'volt'"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),

@@ -35,10 +35,17 @@ def whole_unit():
     return kk.rules.KeRNL("whole_unit", reset_gradient=False, learn_sensitivity=False)
 
 
+def partly_decaying():
+    optimizer = keras.optimizers.AdamW(1e-2, weight_decay=1.0, global_clipnorm=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["recurrent_kernel"])
+    return optimizer
+
+
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.02, momentum=0.9),
     "adam": lambda: keras.optimizers.Adam(1e-2, global_clipnorm=1.0),
     "decay": lambda: keras.optimizers.AdamW(1e-2, weight_decay=1.0, global_clipnorm=1.0),
+    "decay of some": partly_decaying,
 }
 CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 NETWORKS = {  # cell, rule, traces, optimizer, loss
@@ -50,6 +57,7 @@ MORE = [
     *itertools.product(["rate", "spiking", "resonator"], [kk.rules.EProp], ["linear"], ["sgd"], [CLASSES]),
     ("swinging rate", kk.rules.KeRNL, kk.rules.LinearTraces(poles=3), "adam", "mse"),
     ("learning", kk.rules.EProp, True, "decay", "mse"),
+    ("rate", kk.rules.EProp, True, "decay of some", "mse"),
     ("learning", kk.rules.KeRNL, "linear", "adam", "mse"),
     ("learning", kk.rules.EProp, kk.rules.LinearTraces(poles=3), "sgd", "mse"),
     ("adaptation current", whole_unit, None, "adam", CLASSES),

@@ -208,6 +208,24 @@ def test_evaluate_and_predict_move_nothing_and_compiling_again_replaces_everythi
     assert moved(after, values(model)) == SENSITIVITY and model.diagnostics()["sensitivity_loss"] > 0
 
 
+def test_m_learns_alone_at_first_whatever_the_weights_optimizer_has_counted():
+    model = build(sensitivity_every=8)
+    for _ in range(3):
+        model.train_on_batch(X, Y)
+    model.compile(model.optimizer, "mse", sensitivity_only=2, run_eagerly=True)  # which keeps its moments
+    for expected in (SENSITIVITY, SENSITIVITY, WEIGHTS):
+        before = values(model)
+        model.train_on_batch(X, Y)
+        assert moved(before, values(model)) == expected
+
+
+@pytest.mark.skipif(IS_KERAS_3, reason="Keras 3 has no such optimizers")
+@pytest.mark.parametrize("name", ["optimizer", "sensitivity_optimizer"])
+def test_optimizers_of_keras_before_2_11_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} must not be one of keras.optimizers.legacy; received <"):
+        build(**{name: keras.optimizers.legacy.SGD(0.1)})
+
+
 def test_weights_do_not_wait_for_an_m_that_no_gradient_reaches():
     class Unperturbed(kk.Model):
         def __init__(self):
