@@ -1,6 +1,6 @@
 """How the rules' gradients agree with backpropagation's while an experiment trains, for several seeds.
 
-python -m notebooks.lab.alignment --experiment smnist-alif --every 150
+python -m notebooks.lab.alignment --experiment smnist --every 50
 """
 
 import dataclasses

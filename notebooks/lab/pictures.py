@@ -19,6 +19,7 @@ from .plot import BLUE, GREY, INK, RED, panels
 
 HERE = pathlib.Path(__file__).parents[1]
 PICTURES, RESULTS = HERE / "pictures", HERE / "results"
+RULE_NAMES = {"kernl": "KeRNL", "eprop": "e-prop, potential alone", "eprop_alif": "e-prop", "rflo": "RFLO"}
 RULES = {"kernl": BLUE, "eprop": RED, "eprop_alif": "#dd8452", "rflo": GREY}
 STREAM_LINES = {  # rule, and whether its window is longer than KeRNL's; None: it holds a word
     ("kernl", False): ("KeRNL", BLUE, "-"),
@@ -127,18 +128,18 @@ def draw_alignment():
         for panel, name in zip(axes, ("cosine", "nonlocal_cosine")):
             values = [[row["variables"]["hidden"][rule][name] for row in run] for run in runs]
             if None not in values[0]:
-                draw_seeds(panel, steps, values, colour, rule)
+                draw_seeds(panel, steps, values, colour, RULE_NAMES[rule])
         lags = [run[-1]["lags"]["hidden"][rule] for run in runs]
         draw_seeds(axes[2], lags[0]["lag"], [lag["cosine"] for lag in lags], colour, rule)
     share = np.mean([run[-1]["lags"]["hidden"]["kernl"]["share"] for run in runs], 0)
     axes[2].bar(lags[0]["lag"], share, width=0.8 * lags[0]["lag"][1], color="#dddddd", zorder=0)
-    axes[2].text(lags[0]["lag"][-1], 0.6, "bars: share of the gradient's length", ha="right", color="#777777")
+    axes[2].text(lags[0]["lag"][-1], 1.03, "bars: share of the gradient's length", ha="right", color="#777777")
     axes[0].set(title="whole gradient", xlabel="training step", ylabel="cosine to backpropagation", ylim=(0, 1.02))
     axes[1].set(title="what travels through other units", xlabel="training step", ylim=(-0.2, 1.02))
     axes[2].set(title="by time from input to error, at the end", xlabel="lag (ms)", ylim=(-0.2, 1.1))
     for panel in axes:
         panel.axhline(0.0, color="#cccccc", linewidth=0.8, zorder=0)
-    axes[0].legend(frameon=False, loc="lower right")
+    axes[0].legend(frameon=False, loc="center right", bbox_to_anchor=(1.0, 0.4))
     figure.savefig(PICTURES / "alignment.png", dpi=110)
 
 
