@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.experiments.files import UserError, write_json
+from kernl_keras.experiments.files import write_json
 from kernl_keras.keras_version import keras
 
-from .options import Command, machine
+from .options import Command, litert_interpreter, machine
 from .training import compiled
 
 INPUTS, UNITS, CLASSES = 12, 64, 4
@@ -123,10 +123,7 @@ def measure(case, steps, interpreter):
 
 def run(options, about):
     """Measures, and writes the results file."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
+    Interpreter = litert_interpreter()
     rows = []
     for case in CASES:
         rows.append(measure(case, options.steps, Interpreter))

@@ -108,6 +108,15 @@ def made_before(path, kind, part):
     return found
 
 
+def litert_interpreter():
+    """The class `Interpreter` of LiteRT; raises `UserError` where it is not installed."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UserError('LiteRT needs ai-edge-litert, which `pip install -e ".[litert]"` brings.') from error
+    return Interpreter
+
+
 def check_folder(path):
     """Raises `UserError` where a file has no folder to be written to."""
     if not path.parent.is_dir():

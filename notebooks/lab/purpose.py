@@ -22,11 +22,11 @@ import numpy as np
 import kernl_keras as kk
 from kernl_keras.experiments.build import build_model
 from kernl_keras.experiments.configs import SMNIST
-from kernl_keras.experiments.files import UserError, read_json, write_json
+from kernl_keras.experiments.files import read_json, write_json
 
 from . import streams
 from .gradients import numbers_inside
-from .options import Command, machine
+from .options import Command, litert_interpreter, machine
 
 STEPS, PIECE, EVERY = 838, 64, 8  # of a digit; of a piece; M learns in each so many updates
 WHOLE, PIECES, STREAM, DEVICE = (
@@ -103,10 +103,7 @@ def of_stream(runs, task):
 
 def of_device(task):
     """A `Row` for each rule that learns in every step: the network of the stream, the learner in LiteRT."""
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
+    Interpreter = litert_interpreter()
     rows = []
     for rule in ("KeRNL", "e-prop"):
         model = streams.build(task, NAMES[rule], 1, 1e-3, 0, falls=False)

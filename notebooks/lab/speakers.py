@@ -32,7 +32,7 @@ from kernl_keras.experiments.provenance import git_revision
 from kernl_keras.keras_version import keras
 
 from . import gru
-from .options import Command
+from .options import Command, litert_interpreter
 from .training import compiled
 
 CHOOSING = ("george", "jackson")
@@ -114,10 +114,7 @@ class OnDevice:
     every = 8
 
     def __init__(self, model, answer_steps, time_steps):
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            raise UserError("LiteRT needs ai-edge-litert, which `pip install kernl-keras[litert]` brings.") from error
+        Interpreter = litert_interpreter()
         steps = (Learner.heard + Learner.kept) * time_steps
         learner, self.last = kk.learner(compiled(model, 1e-3), update_every=steps), answer_steps
         self.device = Interpreter(model_content=learner.to_litert(), num_threads=1)
