@@ -36,7 +36,7 @@ def framed(x, before, frame_length, hop):
 
 
 def band_power(frames, filters):
-    """Power of frames x [..., T, L] in each band, [..., T, bands]; a sine of amplitude 1 amid a band has about 1.
+    """Power of frames x [..., T, L] in each band, [..., T, bands]; about 1 for a sine of amplitude 1 in its middle.
 
         E_b = sum_k W_kb |sum_n h(n) x(n) exp(-2 pi i k n / K)|^2 / (sum_n h(n) / 2)^2,     W: [K / 2 + 1, bands]
 

@@ -75,7 +75,7 @@ def hear(sound, answer, temperature=None):
 def powers(sound):
     """The `band_power` of a sound at 8 kHz, [T, 40], every 10 ms, of 25 ms that lie inside it."""
     frames = tf.signal.frame(np.pad(sound, (0, max(FRAME - len(sound), 0))), FRAME, STEP)
-    return band_power(frames, FILTERS()).numpy()  # not made at import, for TensorFlow's threads are not set by then
+    return band_power(frames, FILTERS()).numpy()  # FILTERS waits until TensorFlow's threads are set
 
 
 def decibels(power):
