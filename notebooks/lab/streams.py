@@ -109,14 +109,13 @@ def strings(data_dir):
     return Task(parts, settings, lstm, None, 2, STEPS, 2_000, strings_missed, True, (3e-3, 1e-2), (1, 16))
 
 
-def answers(make, cell, data_dir):
+def answers(make, cell, rates, data_dir):
     """A task with a target at every step, for 24,000 steps; `make(draw, T) -> (x [T, I], y [T])` draws a recording."""
     parts, steps = {}, 24_000
     for seed, name in enumerate(("train", "validation", "test")):
         rows = [make(np.random.default_rng((seed, row)), steps) for row in range(ROWS)]
         parts[name] = tuple(np.stack(each) for each in zip(*rows))
     settings, classes = {"every": steps, "answer": None}, int(parts["train"][1].max()) + 1
-    rates = (1e-3, 3e-3, 1e-2)
     return Task(parts, settings, cell, None, classes, steps, 2_000, steps_missed, "linear", rates, (16,), 64)
 
 
@@ -171,8 +170,10 @@ TASKS = {
     "words": words,
     "cue": cue,
     "strings": strings,
-    "events": partial(answers, events, partial(kk.LeakyRNNCell, UNITS, tau=kk.LogSpaced(1.0, 60.0))),
-    "chains": partial(answers, chains, partial(kk.LIFCell, UNITS)),
+    "events": partial(
+        answers, events, partial(kk.LeakyRNNCell, UNITS, tau=kk.LogSpaced(1.0, 60.0)), (1e-2, 2e-2, 4e-2, 8e-2)
+    ),
+    "chains": partial(answers, chains, partial(kk.LIFCell, UNITS), (5e-4, 1e-3, 2e-3, 5e-3)),
     "digits": digits,
     "digits-784": partial(digits, size=28),
     "digits-lif": partial(digits_of, SMALL_ALIF),
