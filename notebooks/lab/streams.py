@@ -50,6 +50,7 @@ WINDOWS = (16, 64)
 SHORT = 16  # pieces of fewer steps are for learning alone
 POINTS = 6  # of the curve over the steps heard
 RULES = ("kernl", "eprop", "bptt")
+RATE_CELL = partial(kk.LeakyRNNCell, UNITS, tau=kk.LogSpaced(1.0, 60.0))
 CUE, DELAY, ANSWER = 20, 400, 10  # steps
 DISTRACTORS, NOISE = 7, 0.1
 LONGEST, STEPS = 16, 50_000  # n of A^n B^n; how long a row of strings is
@@ -128,6 +129,16 @@ def events(draw, time):
     return x, y
 
 
+def signs(draw, time):
+    """The signs of the last pulses of three inputs, one of eight classes."""
+    pulses = draw.choice((-2.0, 0.0, 2.0), (time, 3), p=(0.03, 0.94, 0.03)).astype("float32")
+    last, y = np.ones(3), np.zeros(time, "int32")
+    for t, pulse in enumerate(pulses):
+        last = np.where(pulse == 0.0, last, pulse)
+        y[t] = (last > 0.0) @ (1, 2, 4)
+    return pulses, y
+
+
 def chains(draw, time):
     """Which of three Markov chains of six symbols a symbol is of; the chain changes every 60 steps in the mean."""
     odds = np.random.default_rng(0).dirichlet(0.3 * np.ones(6), (3, 6)).cumsum(-1)
@@ -170,9 +181,8 @@ TASKS = {
     "words": words,
     "cue": cue,
     "strings": strings,
-    "events": partial(
-        answers, events, partial(kk.LeakyRNNCell, UNITS, tau=kk.LogSpaced(1.0, 60.0)), (1e-2, 2e-2, 4e-2, 8e-2)
-    ),
+    "events": partial(answers, events, RATE_CELL, (1e-2, 2e-2, 4e-2, 8e-2)),
+    "signs": partial(answers, signs, RATE_CELL, (1e-3, 3e-3, 1e-2, 3e-2)),
     "chains": partial(answers, chains, partial(kk.LIFCell, UNITS), (5e-4, 1e-3, 2e-3, 5e-3)),
     "digits": digits,
     "digits-784": partial(digits, size=28),
