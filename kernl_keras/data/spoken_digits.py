@@ -29,7 +29,7 @@ SPOKEN_DIGIT = Source(
     asked_by="spoken_digits",
     url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/v1.0.9.tar.gz",
     what_to_do="give data_dir=... (--data-dir) of a folder with a prepared copy (it holds spoken_digit/1.0.9)",
-    needs=("pydub", 'pydub, and on Python 3.13 audioop-lts as well: pip install "kernl-keras[audio]"'),
+    needs=("pydub", "pydub: pip install pydub, and on Python 3.13 audioop-lts as well"),
 )
 
 

@@ -150,6 +150,10 @@ def _checked_words(x, y, lengths, answer):
     if np.any(np.isinf(single) & np.isfinite(x)):
         most = np.max(np.abs(x), initial=0.0, where=np.isfinite(x))
         raise ValueError(f"x must hold numbers of at most {LARGEST:.4g}, as float32 has; received {most:.4g}.")
+    counted = np.arange(x.shape[1]) < lengths[:, None]  # [N, T]
+    for name, values in (("x", single[counted]), ("y", y if answer is not None else y[counted])):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} must be finite in the steps that count; received NaN or infinity.")
     return single, y.astype(np.int32 if integers else np.float32), lengths.astype(np.int64)
 
 

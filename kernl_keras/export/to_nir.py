@@ -77,7 +77,7 @@ def to_nir(model: keras.Model, discretization: Discretization = "euler", dt: flo
     try:
         import nir
     except ImportError as error:
-        raise ImportError("NIR graphs need the package nir: pip install kernl-keras[nir].") from error
+        raise ImportError("NIR graphs need the package nir: pip install nir.") from error
     one_of("discretization", discretization, DISCRETIZATIONS)
     layers = [layer for layer in chain(model) if not isinstance(layer, SpikeEncoder)]
     for layer in layers:

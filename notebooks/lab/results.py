@@ -96,7 +96,7 @@ def run(options, about):
         except OSError as error:
             raise UserError(f"{error.filename} cannot be used: {error.strerror}.") from error
         except ImportError as error:
-            raise UserError("The plots need matplotlib, which `pip install kernl-keras[notebooks]` brings.") from error
+            raise UserError('The plots need matplotlib, which `pip install -e ".[notebooks]"` brings.') from error
         except (KeyError, ValueError) as error:  # UnicodeDecodeError is a ValueError
             raise UserError(f"{document} cannot be made: {error}") from error
         print(f"Results    {os.path.relpath(document)}")

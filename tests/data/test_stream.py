@@ -149,6 +149,11 @@ def test_the_noise_is_gaussian_and_its_own_at_every_step():
         ({"y": CLASSES[:3]}, r"y must have a target for each word, \(7,\); received int64 of shape \(3,\)"),
         ({"x": 1e300 * WORDS}, "x must hold numbers of at most 3.403e.38, as float32 has; received"),
         ({"y": CLASSES + 2**40}, "y must hold integers of 32 bits; received them from 1099"),
+        (
+            {"x": np.where(WORDS == WORDS[3, 0, 0], np.nan, WORDS)},
+            "x must be finite in the steps that count; received NaN",
+        ),
+        ({"y": np.full(N, np.inf)}, "y must be finite in the steps that count; received NaN or infinity"),
         ({"noise": 1e38}, "noise must be >= 0 and <= 3.4.*; received 1e.38"),
         ({"answer": None}, r"y must have a target for each step, as answer=None, \(7, 6\); received .*\(7,\)"),
         ({"y": EVERY_STEP}, r"answer must be None for targets at every step, y of shape \(7, 6\); received 3"),
@@ -159,6 +164,13 @@ def test_the_noise_is_gaussian_and_its_own_at_every_step():
 def test_bad_arguments(settings, message):
     with pytest.raises(ValueError, match=message):
         kk.data.stream(**{"x": WORDS, "y": CLASSES, "lengths": LENGTHS, "answer": 3, **settings})
+
+
+def test_what_is_behind_a_word_may_be_anything():
+    behind = np.arange(T) >= LENGTHS[:, None]
+    words = np.where(behind[..., None], np.nan, WORDS)
+    data = kk.data.stream(words, CLASSES, lengths=LENGTHS, batch_size=3, piece=40, answer=3)
+    all_same([part.numpy() for part in next(iter(data))], pieces(1))
 
 
 def test_arrays_of_what_has_no_end_or_no_targets():

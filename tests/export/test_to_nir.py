@@ -172,5 +172,5 @@ def test_what_nir_has_no_primitive_for(units, message):
 
 def test_without_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
-    with pytest.raises(ImportError, match=r"need the package nir: pip install kernl-keras\[nir\]"):
+    with pytest.raises(ImportError, match=r"need the package nir: pip install nir"):
         kk.to_nir(hidden())
