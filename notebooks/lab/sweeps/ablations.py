@@ -92,7 +92,7 @@ def steps_of_m(experiment, learning_rate, **changes):
 SWEEPS = (
     Sweep("ablations", "What of KeRNL matters, resonators", SMALL, ABLATIONS, (2e-3,), (0, 1)),
     Sweep("ablations-adlif", "What of KeRNL matters, AdLIF units", SMALL_ADLIF, OWN_STATE, (4e-3,), (0, 1)),
-    Sweep("ablations-rows-lif", "How M learns, leaky units", ROWS_LIF, WAYS_OF_M, (2e-3, 5e-3), (0, 1, 2)),
+    Sweep("ablations-rows-lif", "How M learns, leaky units", ROWS_LIF, WAYS_OF_M, (1e-3, 2e-3, 5e-3), (0, 1, 2)),
     steps_of_m(SMALL, 5e-3),
     steps_of_m(SMALL_ADLIF, 4e-3),
     steps_of_m(EXPERIMENTS["adding-spiking"], 3e-3, epochs=1),

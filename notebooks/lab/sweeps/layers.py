@@ -27,4 +27,4 @@ LAYERS = (  # 331 units have as many weights as two layers of 200, and two layer
     Variant("two layers, backpropagation", "bptt", **stacked(2)),
 )
 
-SWEEPS = (Sweep("layers", "One layer and more, 14 x 14 pixels", SMALL, LAYERS, (2e-3, 5e-3), (0, 1)),)
+SWEEPS = (Sweep("layers", "One layer and more, 14 x 14 pixels", SMALL, LAYERS, (2e-3, 5e-3, 1e-2), (0, 1)),)

@@ -125,7 +125,7 @@ SWEEPS = (
         "A^n B^n, LSTM units",
         EXPERIMENTS["anbn"],
         STRINGS,
-        (1e-2,),
+        (5e-3, 1e-2, 2e-2),
         epochs=None,
         steps=1_000,
         validate_every=500,
