@@ -11,7 +11,7 @@ __all__ = ["SWEEPS", "Sweep", "Variant"]
 # `spoken-digits-all` are of the networks that the package brings; of LSTM units, as in `anbn`, least squares find no M.
 BY_ADAFACTOR = """
 ecg-200 spoken-digits-all anbn smnist-alif-8000 windows-20000 windows-20000-decay smnist-50000
-smnist-50000-backpropagation psmnist-56000 smnist-adlif-28000
+smnist-50000-backpropagation smnist-linear psmnist-56000 smnist-adlif-28000
 """.split()
 
 SWEEPS = {sweep.name: sweep for module in (rules, ablations, layers) for sweep in module.SWEEPS}
