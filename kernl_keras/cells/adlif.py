@@ -176,7 +176,6 @@ class AdLIFCell(SpikingCell):
             psi=psi,
             K=((keep, 0.0), (coupled * keep, p.adaptation_decay)),
             reset=(-potential, -coupled * potential),
-            presynaptic=residuals.presynaptic,
         )
 
     def potentials(self, residuals: SpikingResiduals, p: AdLIFParameters) -> tuple[tf.Tensor, ...]:

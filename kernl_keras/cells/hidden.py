@@ -49,7 +49,7 @@ class HiddenCell(TrainedCell):
     - `step(current, state, p)`: one time step; and `save_residuals(step, state)`, the values to keep of it;
     - `linear_step(residuals, p)`: the `LinearStep` of the states in `own_states`; and `silent_step(p)`, that of a step
       without a spike, if it is always the same;
-    - `presynaptic(state)`: the input of the recurrent weights, as `residuals.presynaptic`;
+    - `presynaptic(state)` and `sent(residuals)`: the input of the recurrent weights;
     - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
       the derivatives of a step by the constants in `fields()`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
@@ -272,6 +272,10 @@ class HiddenCell(TrainedCell):
     def presynaptic(self, state: tuple) -> tf.Tensor:
         """S(t-1) or h(t-1) [B, H], the input of the recurrent weights."""
         return state[-1]
+
+    def sent(self, residuals: Any) -> Any:
+        """S(t) or h(t) [.., B, H], the input of the recurrent weights at the next step."""
+        return residuals.output
 
     def call(self, inputs: tf.Tensor, states: Sequence[tf.Tensor]) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """`(output [B, H], new states)` from inputs [B, I] and the list of states, each [B, H]."""

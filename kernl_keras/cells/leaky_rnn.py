@@ -53,11 +53,6 @@ class RateStep(NamedTuple):
     slope: Any  # f'(g(t))
     quadrature: Any = None  # Im U(t), where lambda learns
 
-    @property
-    def presynaptic(self) -> Any:
-        """h(t), the input of the recurrent weights at the next step."""
-        return self.output
-
 
 @serializable
 class LeakyRNNCell(HiddenCell):
@@ -198,7 +193,7 @@ class LeakyRNNCell(HiddenCell):
 
     def linear_step(self, residuals: RateStep, p: RateParameters) -> LinearStep:
         step, slope = self.silent_step(p), residuals.slope
-        return step._replace(Q=(p.drive * slope, *step.Q[1:]), heard=slope, presynaptic=residuals.presynaptic)
+        return step._replace(Q=(p.drive * slope, *step.Q[1:]), heard=slope)
 
     def fields(self) -> list[str]:
         return [field for field in super().fields() if field != "turn" or self.period is not None]

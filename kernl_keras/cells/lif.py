@@ -186,12 +186,12 @@ class LIFCell(SpikingCell):
         gate = 1.0 if residuals.free is None else tf.cast(residuals.free, spikes.dtype)
         psi = self.slope(residuals.potential, threshold, gate)
         taken = threshold if self.reset == "soft" else residuals.potential - self.reset_potential  # Eq. (8)
-        return self._linearised(p, spikes, psi, gate, taken, residuals.presynaptic)
+        return self._linearised(p, spikes, psi, gate, taken)
 
     def silent_step(self, p: LIFParameters) -> LinearStep:
         return self._linearised(p)
 
-    def _linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0, presynaptic=None):
+    def _linearised(self, p, spikes=0.0, psi=0.0, gate=1.0, taken=0.0):
         """Eq. (37) of V and b; `taken` is what a spike takes from V."""
         leak, decay, beta = 1.0 - gate * (1.0 - p.membrane_decay), p.adaptation_decay, p.adaptation_strength
         damped = 1.0 if nothing(psi) else self.damped(psi, p)
@@ -205,7 +205,6 @@ class LIFCell(SpikingCell):
             reset=(-taken, 0.0),
             K0=((1.0, 0.0), (0.0, decay)),
             gate=gate,
-            presynaptic=presynaptic,
         )
         return step if self.adapts else step.first(1)
 

@@ -39,7 +39,7 @@ class LinearStep(NamedTuple):
     direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
     gate: Any = 1.0  # 0 where refractory
     heard: Any = 1.0  # the factor of its input: f'(g(t)) of a rate unit, what a `Unit` hears now beside one at rest
-    presynaptic: Any = None  # S(t), or h(t) of a rate unit
+    presynaptic: Any = 0.0  # S(t), or h(t) of a rate unit, in the steps of a `Past`
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
     def following_reset(self):

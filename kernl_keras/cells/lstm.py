@@ -31,11 +31,6 @@ class LSTMStep(NamedTuple):
     gates: Any  # i, f, g, o [.., B, 4H]
     memory: Any  # c(t) [.., B, H]
 
-    @property
-    def presynaptic(self) -> Any:
-        """h(t), the input of the recurrent weights at the next step."""
-        return self.output
-
 
 @serializable
 class LSTMCell(HiddenCell):
@@ -163,7 +158,6 @@ class LSTMCell(HiddenCell):
             s=(0.0,),
             reset=(0.0,),
             direct=tf.concat([nothing, nothing, nothing, o * (1.0 - o) * seen], -1),
-            presynaptic=residuals.presynaptic,
         )
 
     def changed_state(self, change: LSTMState, changes: Changes, p: LSTMParameters) -> LSTMState:

@@ -164,7 +164,7 @@ class ResonatorCell(SpikingCell):
 
     def linear_step(self, residuals: SpikingResiduals, p: ResonatorParameters) -> LinearStep:
         psi = self.slope(residuals.potential, self.threshold(residuals, p))
-        step = self.silent_step(p)._replace(psi=psi, presynaptic=residuals.presynaptic)
+        step = self.silent_step(p)._replace(psi=psi)
         return step._replace(s=(0.0, 0.0, times(self.damped(psi, p), step.s[2]))) if self.adapts else step
 
     def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:

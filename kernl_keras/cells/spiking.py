@@ -35,11 +35,6 @@ class SpikingResiduals(NamedTuple):
     trace: Any = None  # S(t), where it is not z(t)
     quadrature: Any = None  # Im U(t) or w(t), where it is kept for constants that learn
 
-    @property
-    def presynaptic(self) -> Any:
-        """S(t), the input of the recurrent weights at the next step."""
-        return self.output if self.trace is None else self.trace
-
 
 class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`."""
@@ -145,6 +140,9 @@ class SpikingCell(HiddenCell):
             trace=None if self.tau_s is None else state.trace,
             quadrature=state[1] if self.keeps_quadrature else None,
         )
+
+    def sent(self, residuals: SpikingResiduals) -> Any:
+        return residuals.output if residuals.trace is None else residuals.trace
 
     def threshold(self, residuals: SpikingResiduals, p: Any) -> tf.Tensor:
         """B(t-1), a scalar or [H] where it does not adapt."""

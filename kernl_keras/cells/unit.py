@@ -31,11 +31,6 @@ class UnitStep(NamedTuple):
     before: Any = None  # the states before the spike
     distance: Any = None  # to the threshold
 
-    @property
-    def presynaptic(self) -> Any:
-        """z(t), the input of the recurrent weights at the next step."""
-        return self.output
-
 
 class Unit(HiddenCell):
     """Base of the spiking units that you write yourself. A subclass names its states and defines one step:
@@ -312,7 +307,6 @@ class Unit(HiddenCell):
             s=(0.0, *added[1:]),
             reset=(s[0], *(total - constant for total, constant in zip(s[1:], added[1:]))),
             K0=tuple(row[:-1] for row in silent),
-            presynaptic=spikes,
         )
 
     @cached_property

@@ -23,7 +23,8 @@ class Past:
 
     def derivatives(self, start, size):
         """The `LinearStep` of the `size` steps from `start` on."""
-        step, starts = self.cell.linear_step(take(self.residuals, start, size), self.p), self.starts(start, size)
+        now, starts = take(self.residuals, start, size), self.starts(start, size)
+        step = self.cell.linear_step(now, self.p)._replace(presynaptic=self.cell.sent(now))
         if starts is None:
             return step
         return step._replace(continues=1.0 - tf.cast(starts, self.residuals.output.dtype)[..., None])
@@ -34,7 +35,7 @@ class Past:
 
     def presynaptic(self, start, size):
         """The two parts of s(t), without the bias: x(t) [C, B, I] and S(t-1) [C, B, H]."""
-        presynaptic = take_before(self.residuals.presynaptic, self.cell.presynaptic(self.before), start, size)
+        presynaptic = take_before(self.cell.sent(self.residuals), self.cell.presynaptic(self.before), start, size)
         return take(self.x, start, size), self.within(presynaptic, start, size)
 
     def effects(self, start, size):

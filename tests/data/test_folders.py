@@ -182,7 +182,9 @@ def test_without_the_recordings_the_message_says_what_to_do(tmp_path, monkeypatc
     with pytest.raises(FileNotFoundError, match=r"spoken_digit is not prepared in data_dir=.*give data_dir=.*1\.0\.9"):
         spoken_digits(data_dir=tmp_path, download=False)
     monkeypatch.setitem(sys.modules, "pydub", None)
-    with pytest.raises(ImportError, match=r"preparing it needs pydub: pip install pydub, and on Python 3.13 audioop-lts"):
+    with pytest.raises(
+        ImportError, match=r"preparing it needs pydub: pip install pydub, and on Python 3.13 audioop-lts"
+    ):
         spoken_digits(data_dir=tmp_path)
     assert not list(tmp_path.iterdir())
 
