@@ -13,14 +13,12 @@ import pytest
 import kernl_keras as kk
 from kernl_keras import types
 from kernl_keras.cells.leaky_rnn import ACTIVATIONS
-from kernl_keras.cells.readout import FEEDBACKS
 from kernl_keras.dynamics.audio import COMPRESSIONS
 from kernl_keras.dynamics.decays import DECAYS
 from kernl_keras.dynamics.encoding import CODES
 from kernl_keras.dynamics.surrogate import SURROGATES
 from kernl_keras.keras_version import IS_KERAS_3
 from kernl_keras.rules.learned_sensitivity import KERNELS, PERTURBATIONS
-from kernl_keras.rules.plain_kernl import NOISES, POST_FACTORS
 
 from . import consumer
 
@@ -100,15 +98,12 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
         (types.PerturbationName, PERTURBATIONS),
         (types.PerturbationName, {word for cell in CELLS for word in cell.PERTURBATIONS}),
         (types.Observable, {word for cell in CELLS for word in cell.OBSERVABLES}),
-        (types.Noise, NOISES),
         (types.Noise, {word for cell in CELLS for word in cell.NOISE}),
-        (types.PostFactor, POST_FACTORS),
         (types.Discretization, DECAYS),
         (types.SurrogateName, SURROGATES),
         (types.Activation, ACTIVATIONS),
         (types.Code, CODES),
         (types.Compression, COMPRESSIONS),
-        (types.Feedback, FEEDBACKS),
     ],
 )
 def test_the_words_are_those_of_the_tables(words, table):

@@ -1,7 +1,7 @@
 """The readout cell: a leaky integrator without spikes."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import tensorflow as tf
 
@@ -11,8 +11,6 @@ from ..keras_version import keras, serializable
 from ..types import Discretization, Feedback, Initializer, TimeConstant
 from .constants import check_time_constant
 from .trained import TrainedCell
-
-FEEDBACKS = ("symmetric", "random")
 
 
 @serializable
@@ -77,7 +75,7 @@ class ReadoutCell(TrainedCell):
         self.gain = None if gain is None else number("gain", gain, above=0.0)
         self.dt = number("dt", dt, above=0.0)
         self.discretization = one_of("discretization", discretization, DECAYS)
-        self.feedback = one_of("feedback", feedback, FEEDBACKS)
+        self.feedback = one_of("feedback", feedback, get_args(Feedback))
         self.feedback_initializer = keras_object("initializers", "feedback_initializer", feedback_initializer)
         if self.feedback_initializer is not None and feedback != "random":
             raise ValueError(f"feedback_initializer must be None unless feedback='random'; received {feedback=}.")

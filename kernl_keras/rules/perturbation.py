@@ -1,6 +1,6 @@
 """`Tangent`, `Twin` and `Replica`: the perturbations that M and gamma learn from, Eq. (18), and their base."""
 
-from typing import Any
+from typing import Any, get_args
 
 import tensorflow as tf
 
@@ -11,8 +11,6 @@ from ..keras_version import serializable
 from ..types import Observable
 from .settings import Settings
 
-OBSERVABLES = ("distance", "voltage", "reset_voltage")
-
 
 class Perturbation(Settings):
     """Base of the perturbations: a second pass beside the clean one, in which every unit receives noise xi."""
@@ -22,7 +20,7 @@ class Perturbation(Settings):
 
     def __init__(self, resync_every: int | None, observe: Observable | None) -> None:
         self.resync_every = None if resync_every is None else integer("resync_every", resync_every)
-        self.observe = None if observe is None else one_of("observe", observe, OBSERVABLES)
+        self.observe = None if observe is None else one_of("observe", observe, get_args(Observable))
 
     def check(self, cell: HiddenCell) -> None:
         """Raises a ValueError if the cell lacks this perturbation or the observable."""

@@ -1,6 +1,6 @@
 """`PlainKeRNL`: KeRNL as published. M and gamma carry the whole influence of a unit's current. Eq. (10)-(14)."""
 
-from typing import Any
+from typing import Any, get_args
 
 import tensorflow as tf
 
@@ -13,9 +13,6 @@ from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .perturbation import Perturbation, Replica
 from .rule import BackwardStep, Context
-
-POST_FACTORS = ("gate", "surrogate", "trace")
-NOISES = ("current", "synapse", "activity")
 
 
 @serializable
@@ -64,8 +61,8 @@ class PlainKeRNL(LearnedSensitivity):
         super().__init__(kernel, perturbation, learn_sensitivity, sensitivity_initializer)
         if not isinstance(self.kernel, Exponential):
             raise ValueError(f"kernel must be exponential for PlainKeRNL; received {kernel!r}.")
-        self.noise = None if noise is None else one_of("noise", noise, NOISES)
-        self.post_factor = None if post_factor is None else one_of("post_factor", post_factor, POST_FACTORS)
+        self.noise = None if noise is None else one_of("noise", noise, get_args(Noise))
+        self.post_factor = None if post_factor is None else one_of("post_factor", post_factor, get_args(PostFactor))
         self.credit = one_of("credit", credit, ("all", "last"))
         self.last = credit == "last"
 
