@@ -130,6 +130,18 @@ def packaged_data_read_once():
         yield
 
 
+def run_eagerly():
+    """No function is traced, which takes longer than small runs."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+eager, eagerly = pytest.fixture(run_eagerly), pytest.fixture(run_eagerly, scope="module")  # for a test, for a file
+
+
 @pytest.fixture
 def short_disk():
     """A context in which no file of this process grows beyond so many bytes: the system itself refuses to write on."""

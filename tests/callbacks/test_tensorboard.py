@@ -17,7 +17,8 @@ from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 from ..reference.tools import all_same
 
 # Said of the functions of tf.data, which `eagerly` does not mean.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+ignored = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+pytestmark = [ignored, pytest.mark.usefixtures("eagerly")]
 
 T, I, H, O = 6, 3, 5, 2  # noqa: E741
 STEPS = 3  # batches an epoch
@@ -63,14 +64,6 @@ def fit(model, callbacks, epochs=2, validation_data=VALIDATION, **settings):
     x, y = examples(4 * STEPS)
     settings = {"batch_size": 4, "shuffle": False, "verbose": 0, **settings}
     return model.fit(x, y, epochs=epochs, validation_data=validation_data, callbacks=callbacks, **settings)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def eagerly():
-    """No function is traced, which takes longer than these small runs."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def events(log_dir):

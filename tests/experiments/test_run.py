@@ -62,15 +62,13 @@ class StopAt(keras.callbacks.Callback):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def quick():
-    """No pictures, no function is traced, which takes longer than these small runs, and no data are made twice."""
-    tf.config.run_functions_eagerly(True)
+def quick(eagerly):
+    """No pictures, no function is traced, and no data are made twice."""
     load_data, known = feeds.load_data, {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(feeds, "TensorBoard", StopAt)
         patch.setattr(feeds, "load_data", lambda *of: known.get(str(of)) or known.setdefault(str(of), load_data(*of)))
         yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,3 @@ def results(tmp_path, capsys):
         return json.loads(path.read_text(), parse_constant=lambda name: 1 / 0)  # no NaN, which is no JSON
 
     return results
-
-
-@pytest.fixture
-def eager():
-    """Compiling would take longer than all steps."""
-    import tensorflow as tf  # which the process that hands out tests to others needs not
-
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
