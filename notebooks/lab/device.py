@@ -13,7 +13,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.experiments.files import write_json
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import keras, short_name
 
 from .options import Command, litert_interpreter, machine
 from .training import compiled
@@ -77,7 +77,7 @@ def largest_difference(saved, model):
     for layer in model.layers:
         for weight in layer.trainable_weights:
             value = tf.convert_to_tensor(weight).numpy()
-            differences.append(np.abs(saved[f"{layer.name}_{weight.name.split('/')[-1].split(':')[0]}"] - value).max())
+            differences.append(np.abs(saved[f"{layer.name}_{short_name(weight)}"] - value).max())
             largest.append(np.abs(value).max())
     return float(max(differences)), float(max(largest))
 

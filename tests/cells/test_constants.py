@@ -7,13 +7,12 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.cells.constants import check_time_constant, time_constant
 from kernl_keras.cells.wide import serialized
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import IS_KERAS_3, keras, short_name
 from kernl_keras.layers.names import layers_that_learn_constants
 from kernl_keras.rules import KeRNL
 
 from ..reference.cases import draw, taking_turns
 from ..reference.expected import compute, same
-from ..reference.tools import short_name
 from ..reference.units import layer_over
 
 GIVEN = {

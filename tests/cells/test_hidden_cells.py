@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import keras, short_name
 
 from ..reference import oracles
 from ..reference.cases import CELLS, B, H, I, Network, T, draw, taking_turns
@@ -118,7 +118,7 @@ def test_the_config_covers_the_signature_and_makes_the_same_cell(kind):
         outputs.append(layer(tf.constant(draw(1, B, T, I))))
         weights = [f"log_{name}" for name in settings["learn"]]
         weights += ["kernel", "recurrent_kernel"] + ["bias"] * settings["use_bias"]
-        assert [w.name.split("/")[-1].split(":")[0] for w in layer.trainable_weights] == weights
+        assert [short_name(weight) for weight in layer.trainable_weights] == weights
         assert len(layer.non_trainable_weights) == 1  # the drawn time constants
         assert len(layer.losses) == 2 + settings["use_bias"]
     np.testing.assert_allclose(*outputs, rtol=1e-12)

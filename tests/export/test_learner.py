@@ -12,11 +12,11 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.export.learner import Learner
 from kernl_keras.export.learning_network import is_sparse
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import IS_KERAS_3, keras, short_name
 from kernl_keras.training.state import layer_states
 
 from ..reference.cases import taking_turns
-from ..reference.tools import all_same, short_name, through
+from ..reference.tools import all_same, through
 
 I, H, O = 5, 8, 3  # noqa: E741
 CELLS = {

@@ -6,10 +6,10 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import naive as ref
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import keras, short_name
 
 from ..reference.cases import B, H, Network, T, draw, stacked
-from ..reference.tools import all_same, outputs_and_gradients, short_name
+from ..reference.tools import all_same, outputs_and_gradients
 
 O = 3  # noqa: E741
 ERROR = draw(9, B, T, O)

@@ -11,12 +11,12 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.draws import draw_signs
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import keras, short_name
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, same
-from ..reference.tools import all_same, short_name
+from ..reference.tools import all_same
 
 T = 11
 ERROR = draw(53, B, T, H)

@@ -26,7 +26,7 @@ import pytest
 import kernl_keras as kk
 from kernl_keras.experiments import build
 from kernl_keras.experiments.configs import EXPERIMENTS
-from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.keras_version import IS_KERAS_3, keras, short_name
 
 STEPS = 50
 RECORDED = json.loads((pathlib.Path(__file__).parent / "curves.json").read_text(encoding="utf-8"))
@@ -110,7 +110,7 @@ def train(row, monkeypatch):
     record = Record()
     model.fit(data.train, steps_per_epoch=STEPS, shuffle=False, verbose=0, callbacks=[record])
     weights = model.get_layer("hidden").trainable_weights
-    return record, {v.name.split("/")[-1].split(":")[0]: np.sum(np.abs(v.numpy())) for v in weights}
+    return record, {short_name(v): np.sum(np.abs(v.numpy())) for v in weights}
 
 
 @pytest.mark.slow

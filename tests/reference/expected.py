@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from kernl_keras import naive as ref
 from kernl_keras.draws import draw_signs, unpack_signs
+from kernl_keras.keras_version import short_name
 from kernl_keras.rules import BPTT, EProp, KeRNL, Membrane, PlainKeRNL, Replica, Tangent, WholeUnit
 
 from . import oracles
 from .cases import B, H, T, draw
-from .tools import short_name
 
 SEED, STD = 5, 0.3
 ERROR = draw(50, B, T, H)

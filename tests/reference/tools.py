@@ -30,11 +30,6 @@ def through(layers, x):
     return x
 
 
-def short_name(weight):
-    """The name of a weight without that of its layer, the same under both Kerases."""
-    return weight.name.split("/")[-1].split(":")[0]
-
-
 def outputs_and_gradients(function, error, sources):
     """The outputs of `function()`, and the gradients of their product with `error` by each of the sources, a list."""
     with tf.GradientTape() as tape:

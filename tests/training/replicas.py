@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import keras, short_name
 from kernl_keras.replicas import replica
 from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL
 
@@ -112,7 +112,7 @@ def build(case, dtype):
 
 def numbers(model):
     """Every variable by name: weights, M, gamma, counters, both optimizers' slots."""
-    found = {f"variable {n}, {v.name.split('/')[-1].split(':')[0]}": v for n, v in enumerate(model.variables)}
+    found = {f"variable {n}, {short_name(v)}": v for n, v in enumerate(model.variables)}
     for name, optimizer in (("weights", model.optimizer), ("sensitivity", model.sensitivity_optimizer)):
         found |= {f"optimizer of {name}, {n}": v for n, v in enumerate(optimizer.variables)}
     return {name: value_of_all(variable) for name, variable in found.items()}

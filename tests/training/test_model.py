@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.experiments import pretrained
 from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.rules import NAMES, Exponential, KeRNL
 from kernl_keras.training import state
@@ -15,7 +16,7 @@ from kernl_keras.training.diagnostics import ACTIVITY, DIAGNOSTICS
 from ..reference.cases import B, I, J, Network, T, draw, taking_turns
 from ..reference.expected import Expected, kernels
 from ..reference.tools import MODES as WRAPS
-from ..reference.tools import all_same, short_name, through
+from ..reference.tools import all_same, through
 
 O = 2  # noqa: E741
 SENSITIVITY, WEIGHTS = {"sensitivity_tensor", "temporal_filter"}, {"kernel", "recurrent_kernel", "bias"}
@@ -43,7 +44,7 @@ def build(*, below=(), layers=1, rule=None, cell=None, compiled=True, **settings
 
 def values(model):
     """Weights by name."""
-    return {f"{layer.name}/{short_name(weight)}": weight.numpy() for layer in model.layers for weight in layer.weights}
+    return {name: variable.numpy() for name, variable in pretrained.variables(model).items()}
 
 
 def moved(before, after):
