@@ -15,7 +15,7 @@ from kernl_keras.keras_version import keras, short_name
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 
 from ..reference.cases import B, H, I, Network, draw
-from ..reference.expected import STD, compute, kernels, same
+from ..reference.expected import STD, compute, kernels, layer_of, same
 from ..reference.tools import all_same
 
 T = 11
@@ -85,8 +85,7 @@ def rows():
 def test_it_is_its_sequences_by_themselves(cell, rule, settings, resets, mask, monkeypatch):
     """Outputs, states behind the last step, gradients of weights and inputs, F with its gradients, and the report."""
     network, mask, reset = Network(cell, time=T), MASKS.get(mask), RESET if resets else np.zeros_like(RESET)
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    layer = network.layer(rule, *m_and_gamma, return_state=True, **settings)
+    layer = layer_of(network, rule, return_state=True, **settings)
     signs = draw_signs(T, B, H, [1, 2])
     training = mask is not MASKS["ends"]  # without it nothing is perturbed
     learns = training and bool(layer.sensitivity_weights)

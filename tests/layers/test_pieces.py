@@ -14,7 +14,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, KeRNL, PlainKeRNL, ReadoutOnly
 
 from ..contract.rows import ROWS
 from ..reference.cases import CELLS, B, H, Network, draw, taking_turns
-from ..reference.expected import compute, kernels
+from ..reference.expected import compute, layer_of
 from ..reference.tools import all_same
 from .test_marks import sequences_of
 
@@ -97,14 +97,13 @@ WHERE = [(rule, list(CELLS)[(2 * n + k) % len(CELLS)]) for n, rule in enumerate(
 def test_a_layer_that_learns(rule, cell):
     """Gradients, too: those of the pieces add up to that of the whole. `tests/rules/test_forms.py` has more."""
     network, (rule, of_whole) = Network(cell, time=T), RULES[rule]
-    m = kernels() if hasattr(rule, "kernel") else ()
 
     def found(layer, cuts):
         parts = [compute(layer, network.inputs[cut], ERROR[cut], False, mask=tf.constant(MASK[cut])) for cut in cuts]
         return tf.concat([outputs for outputs, *_ in parts], 1)[MASK], sum(gradient for _, gradient, *_ in parts)
 
-    expected = found(network.layer(rule, *m, **of_whole), cuts())
-    all_same(found(network.layer(rule, *m, stateful=True), cuts(3, 6)), expected, 1e-8)
+    expected = found(layer_of(network, rule, **of_whole), cuts())
+    all_same(found(layer_of(network, rule, stateful=True), cuts(3, 6)), expected, 1e-8)
 
 
 @pytest.mark.parametrize(("last", "masked"), [(4, True), (4, False), (None, True)])

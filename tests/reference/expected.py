@@ -22,10 +22,14 @@ def kernels(count=1):
     return 0.5 * draw(51, count, H, H), 0.1 * draw(52, count, H) ** 2
 
 
+def kernels_of(rule):
+    """The `kernels` of a rule, or () where it has none."""
+    return kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
+
+
 def layer_of(network, rule, **settings):
-    """A layer over the network, with the M and gamma of `kernels` where the rule has them."""
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return network.layer(rule, *m_and_gamma, **settings)
+    """A layer over the network, with the M and gamma of `kernels_of`."""
+    return network.layer(rule, *kernels_of(rule), **settings)
 
 
 def noise(steps, call):

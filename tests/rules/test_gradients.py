@@ -9,7 +9,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL, ReadoutOnly, Replica, Tangent, Twin
 
 from ..reference.cases import CELLS, RATE, RESONATOR, SPIKING, B, H, Network, T, draw, pairs, taking_turns
-from ..reference.expected import ERROR, STD, Expected, compute, kernels, layer_of, learn, same
+from ..reference.expected import ERROR, STD, Expected, compute, kernels_of, layer_of, learn, same
 from ..reference.units import build_layer
 
 PERTURBATIONS = {
@@ -27,8 +27,7 @@ LOCAL = {
 
 def expected_of(network, rule, **settings):
     """The reference's word on it."""
-    m_and_gamma = kernels(rule.kernel.count) if hasattr(rule, "kernel") else ()
-    return Expected(network, rule, *m_and_gamma, **settings)
+    return Expected(network, rule, *kernels_of(rule), **settings)
 
 
 def rows():
