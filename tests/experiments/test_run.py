@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
+from kernl_keras.archives import read_arrays
 from kernl_keras.callbacks.stream_backup import StreamBackup
 from kernl_keras.experiments import feeds, provenance, run
 from kernl_keras.experiments.backup import Backup, Progress
@@ -86,8 +87,7 @@ def copy(straight, tmp_path):
 
 def arrays_of(folder):
     """The variables in the backup, by their places."""
-    with np.load(folder / "backup.npz", allow_pickle=False) as file:
-        return {name: file[name] for name in file.files if name.isdigit()}
+    return {name: array for name, array in read_arrays(folder / "backup.npz").items() if name.isdigit()}
 
 
 def restored(folder, experiment=TINY):
@@ -315,8 +315,7 @@ def test_an_epoch_counts_when_its_model_is_there(tmp_path, monkeypatch):
 def change_backup(folder, change):
     """Changes arrays of the backup in a folder; False removes one."""
     path = folder / "backup.npz"
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {**file, **{name: np.array(value) for name, value in change.items()}}
+    arrays = read_arrays(path) | {name: np.array(value) for name, value in change.items()}
     np.savez(path, **{name: array for name, array in arrays.items() if array.dtype != bool or array.ndim})
 
 
