@@ -1,7 +1,6 @@
 """Recordings: WAV files by `wave`, or byte for byte, and a tone at another sampling rate."""
 
 import struct
-import wave
 
 import numpy as np
 import pytest
@@ -10,22 +9,16 @@ from kernl_keras.data import recording
 from kernl_keras.data.recording import read_wav, resampled
 
 from ..reference.cases import taking_turns
-
-
-def write(path, data, width=2, channels=1, rate=8000):
-    with wave.open(str(path), "wb") as file:
-        file.setparams((channels, width, rate, 0, "NONE", ""))
-        file.writeframes(bytes(data))
-    return path
+from ..reference.tools import write_wav
 
 
 def test_samples_of_each_kind(tmp_path):
     values = np.array([0, 16384, -32768, 32767], "<i2")
-    sound, rate = read_wav(write(tmp_path / "a.wav", values.tobytes(), rate=11025))
+    sound, rate = read_wav(write_wav(tmp_path / "a.wav", values.tobytes(), rate=11025))
     assert sound.tolist() == [0.0, 0.5, -1.0, 32767 / 32768] and rate == 11025
-    sound, _ = read_wav(write(tmp_path / "b.wav", [128, 192, 0], width=1))
+    sound, _ = read_wav(write_wav(tmp_path / "b.wav", [128, 192, 0], width=1))
     assert sound.tolist() == [0.0, 0.5, -1.0]
-    sound, _ = read_wav(write(tmp_path / "c.wav", values.tobytes(), channels=2))
+    sound, _ = read_wav(write_wav(tmp_path / "c.wav", values.tobytes(), channels=2))
     assert sound.tolist() == [0.25, -0.5 / 32768]
 
 
@@ -89,11 +82,11 @@ def test_what_is_no_wav_file_or_has_more_than_two_channels(tmp_path):
         with pytest.raises(ValueError, match=r"a\.wav must be a WAV file; received another kind, or one that ends"):
             read_wav(tmp_path / "a.wav")
     with pytest.raises(ValueError, match=r"a\.wav must have one channel or two; received 6"):
-        read_wav(write(tmp_path / "a.wav", [0] * 24, channels=6))
+        read_wav(write_wav(tmp_path / "a.wav", [0] * 24, channels=6))
 
 
 def test_a_file_that_was_cut_off(tmp_path):
-    path = write(tmp_path / "a.wav", np.arange(8, dtype="<i2").tobytes())
+    path = write_wav(tmp_path / "a.wav", np.arange(8, dtype="<i2").tobytes())
     path.write_bytes(path.read_bytes()[:-3])
     sound, _ = read_wav(path)
     np.testing.assert_array_equal(sound * 32768, np.arange(6))

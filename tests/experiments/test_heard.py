@@ -2,7 +2,6 @@
 
 import functools
 import re
-import wave
 
 import numpy as np
 import pytest
@@ -10,6 +9,8 @@ import pytest
 from kernl_keras import cli
 from kernl_keras.experiments import heard, pretrained
 from kernl_keras.experiments.heard import Heard, hear
+
+from ..reference.tools import write_wav
 
 RATE = 8000
 RNG = np.random.default_rng(0)
@@ -143,10 +144,8 @@ def test_the_packaged_network_hears_a_file(tmp_path, capsys, monkeypatch):
     said = []
     word = voice()
     for sound in (np.zeros(4000), word, 0.05 * word):
-        with wave.open(str(tmp_path / "a.wav"), "wb") as file:
-            file.setparams((1, 2, RATE, 0, "NONE", ""))
-            file.writeframes((32767 * sound).astype("<i2").tobytes())
-        assert cli.main(["stream", "--pretrained", "spoken-digits", "--wav", str(tmp_path / "a.wav")]) == 0
+        path = write_wav(tmp_path / "a.wav", (32767 * sound).astype("<i2").tobytes(), rate=RATE)
+        assert cli.main(["stream", "--pretrained", "spoken-digits", "--wav", str(path)]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == "nothing: silence\n"
     (digit, share), (again, soft) = (re.fullmatch(r"(\d) \((\d+) %\)\n", line).groups() for line in said[1:])

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import wave
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from kernl_keras.experiments.files import UserError
 from kernl_keras.keras_version import keras
 
 from ..reference import made_up_recordings
+from ..reference.tools import write_wav
 
 pytest.importorskip("tensorflow_datasets", reason="the recordings are read by TensorFlow Datasets")
 
@@ -136,10 +136,7 @@ def test_a_run_goes_on_for_any_number_of_pieces_and_after_a_kill_in_its_test(fol
 
 def recording(path, rate=16000):
     tone = 8000 * np.sin(2 * np.pi * 900 * np.arange(rate // 10) / rate)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, rate, 0, "NONE", ""))
-        file.writeframes(np.pad(tone, (rate // 2, rate // 2)).astype("<i2").tobytes())
-    return path
+    return write_wav(path, np.pad(tone, (rate // 2, rate // 2)).astype("<i2").tobytes(), rate=rate)
 
 
 def test_words_of_a_stream_are_not_moved():

@@ -13,10 +13,9 @@ import kernl_keras as kk
 from kernl_keras.export.learner import Learner
 from kernl_keras.export.learning_network import is_sparse
 from kernl_keras.keras_version import IS_KERAS_3, keras, short_name
-from kernl_keras.training.state import layer_states
 
 from ..reference.cases import taking_turns
-from ..reference.tools import all_same, through
+from ..reference.tools import all_same, operations, through
 
 I, H, O = 5, 8, 3  # noqa: E741
 CELLS = {
@@ -97,12 +96,6 @@ def fit(model, x, y, weights):
     model.fit(data, shuffle=False, verbose=0)
 
 
-def begin(model):
-    """New sequences in all layers."""
-    for _, state in layer_states(model):
-        state.assign(tf.zeros_like(state))
-
-
 def weights_of(model):
     """The weights by the names that a learner gives them."""
     layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.Normalization)]
@@ -132,10 +125,7 @@ class Device:
             logging.getLogger(name).removeHandler(handler)
         for name in self.loaded.get_signature_list():
             setattr(self, name, self.loaded.get_signature_runner(name))
-
-    @property
-    def operations(self):
-        return {operation["op_name"] for operation in self.loaded._get_ops_details()}
+        self.operations = operations(self.loaded)
 
 
 def learn_stream(learner, x, y, weights):
@@ -161,7 +151,7 @@ def built(request):
     scale.adapt(np.random.default_rng(4).normal(0.2, 1.5, (64, 1, I)))
     model = network(*NETWORKS[request.param], front=[scale, keras.layers.Rescaling(1.5, offset=0.1)])
     fit(model, *stream(loss, 20, seed=1))
-    begin(model)
+    model.reset_state()
     learner = kk.learner(model)
     return model, learner, Device(learner), loss
 
@@ -247,7 +237,7 @@ def test_a_step_answers_and_learns_nothing(trained):
     model, learner, device, loss = trained
     x, y, weights = stream(loss, 12)
     start = learner.save()
-    begin(model)
+    model.reset_state()
     expected = np.array([model.predict_on_batch(each[:, None])[:, 0] for each in x])
     for each in (learner, device):
         answered = np.array([each.step(x=now)["outputs"] for now in x])
@@ -362,7 +352,7 @@ def test_what_a_device_learned_goes_on_in_keras(trained):
     for name in learner.tensors["weights"]:
         np.testing.assert_array_equal(before[name], saved[name])
     device.reset()
-    begin(model)
+    model.reset_state()
     learn_stream(device, *later)
     fit(model, *later)
     assert_weights(device.save(), model, before)

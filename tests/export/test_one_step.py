@@ -7,7 +7,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
-from ..reference.tools import all_same, digits, through
+from ..reference.tools import all_same, digits, run_by_steps, through
 
 B, T, I, H, O = 4, 14, 29, 6, 3  # noqa: E741
 CELLS = {
@@ -83,16 +83,6 @@ def of_each_step(cell, masking, **settings):
     x = of_keras.Activation("tanh")(kk.Readout(O, name="readout", **settings)(x))
     x = x if masking else of_keras.Softmax()(x)  # which takes a mask of steps for one of classes
     return kk.Model(inputs, kk.TimeAverage(4)(x)), keras.Model(inputs, x)
-
-
-def run_by_steps(step, x):
-    """The outputs of every step [B, T, O], and the states after the last."""
-    states = {name: np.zeros((len(x), each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
-    call, outputs = tf.function(lambda received: step(received)), []
-    for now in np.moveaxis(x, 1, 0):
-        states = call({"x": now, **states})
-        outputs.append(states.pop("outputs"))
-    return np.stack(outputs, 1), states
 
 
 @pytest.mark.sampled(2)

@@ -11,7 +11,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3, keras
 
-from ..reference.tools import digits
+from ..reference.tools import digits, operations
 
 pytestmark = pytest.mark.slow
 
@@ -54,11 +54,6 @@ def interpreter(request):
         return tf.lite.Interpreter
     package = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT's own interpreter needs ai-edge-litert")
     return package.Interpreter
-
-
-def operations(loaded):
-    """The names of all operations; those of TensorFlow itself start with Flex."""
-    return {operation["op_name"] for operation in loaded._get_ops_details()}
 
 
 ignored = pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")

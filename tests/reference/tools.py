@@ -1,6 +1,7 @@
-"""What tests of every kind need: modes of TensorFlow, lists of arrays, chains of layers, gradients, weight names."""
+"""What tests of every kind need: modes of TensorFlow, lists of arrays, chains of layers, gradients, steps, files."""
 
 import contextlib
+import wave
 
 import numpy as np
 import tensorflow as tf
@@ -43,6 +44,28 @@ def digits(batch, steps, dtype="float32"):
     """Real digits [batch, steps, 29], a row a step, and steps to answer in."""
     data = kk.data.sequential_mnist("sample", layout="rows", context_steps=2, batch_size=batch)
     return next(iter(data.test))[0].numpy()[:, -steps:].astype(dtype)
+
+
+def run_by_steps(step, x):
+    """The outputs of a model of one step at every step of x [B, T, O], and the states after the last."""
+    states = {name: np.zeros((len(x), each.shape[-1]), "float32") for name, each in step.input.items() if name != "x"}
+    call, outputs = tf.function(lambda received: step(received)), []
+    for now in np.moveaxis(x, 1, 0):
+        states = call({"x": now, **states})
+        outputs.append(states.pop("outputs"))
+    return np.stack(outputs, 1), states
+
+
+def operations(loaded):
+    """The names of all operations of a LiteRT interpreter; those of TensorFlow itself start with Flex."""
+    return {operation["op_name"] for operation in loaded._get_ops_details()}
+
+
+def write_wav(path, data, width=2, channels=1, rate=8000):
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, width, rate, 0, "NONE", ""))
+        file.writeframes(bytes(data))
+    return path
 
 
 @contextlib.contextmanager
