@@ -7,9 +7,7 @@ learning rate. It falls to zero over the time, and of three the one with the bes
 counts. Seconds are those of building, compiling and training. One runs after the other.
 """
 
-import json
 import pathlib
-import subprocess
 import sys
 import tempfile
 from typing import NamedTuple
@@ -22,7 +20,7 @@ from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.provenance import cores
 
 from .benchmark.environments import FOLDER, PEERS, environment
-from .benchmark.workers import OURS
+from .benchmark.workers import OURS, answers_of
 from .options import Command, machine
 
 VALIDATION, CONTEXT_STEPS = 500, 54  # as of the experiment `smnist`
@@ -84,14 +82,7 @@ def run_row(row, rate, settings, data, peers_folder):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "digits.npz")
         np.savez(path, **data)
-        command = [str(python), str(script), json.dumps({**settings, "data": str(path)})]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
-        )
-    first, *points = [json.loads(line) for line in done.stdout.splitlines()] or [{"error": "the process ended"}]
-    last = (points or [first])[-1]
-    if done.returncode or "error" in last:
-        raise RuntimeError(f"{row.label}: {last.get('error', 'the process ended')}\n{done.stderr[-2000:]}")
+        first, *points = answers_of(row.label, python, script, {**settings, "data": str(path)})
     return {"label": row.label, "settings": settings, "versions": first["versions"], "points": points}
 
 

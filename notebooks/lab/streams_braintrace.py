@@ -10,10 +10,8 @@ filtered as the readout filters spikes. Errors are those of each step, or go bac
 First, the answers and the exact gradient of one piece of 240 steps are compared with ours.
 """
 
-import json
 import math
 import pathlib
-import subprocess
 import sys
 import tempfile
 from typing import Any, NamedTuple
@@ -25,6 +23,7 @@ from kernl_keras.experiments.files import UserError, write_json
 
 from . import streams
 from .benchmark.environments import FOLDER, SCRIPTS, environment
+from .benchmark.workers import answers_of
 from .gradients import numbers_inside
 from .options import Command, made_before
 
@@ -106,14 +105,7 @@ class Worker:
 
     def run(self, **settings):
         """What it says, a list of dicts."""
-        command = [str(self.python), str(SCRIPT), json.dumps({**self.settings, **settings})]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
-        )
-        said = [json.loads(line) for line in done.stdout.splitlines()] or [{"error": "the process ended"}]
-        if done.returncode or "error" in said[-1]:
-            raise RuntimeError(f"BrainTrace: {said[-1].get('error', 'the process ended')}\n{done.stderr[-2000:]}")
-        return said
+        return answers_of("BrainTrace", self.python, SCRIPT, {**self.settings, **settings})
 
     def missed(self, task, part, name):
         """What a run missed of a part, and the share of steps, as `streams.errors` says."""

@@ -34,6 +34,16 @@ class Measured(NamedTuple):
     versions: dict
 
 
+def answers_of(label, python, script, settings):
+    """What a worker says that is asked nothing, a list of dicts. Raises `RuntimeError` where it fails."""
+    command = [str(python), str(script), json.dumps(settings)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace")
+    said = [json.loads(line) for line in done.stdout.splitlines()] or [{"error": "the process ended"}]
+    if done.returncode or "error" in said[-1]:
+        raise RuntimeError(f"{label}: {said[-1].get('error', 'the process ended')}\n{done.stderr[-2000:]}")
+    return said
+
+
 class Worker:
     """A running process for a `Row`. Raises `RuntimeError` where it fails."""
 
