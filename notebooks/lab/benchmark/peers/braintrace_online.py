@@ -1,17 +1,13 @@
 """The reference network in BrainTrace, trained by its online rules: pp_prop, EProp and D_RTRL."""
 
 # ruff: noqa: E402 - the CPUs are chosen between the imports
-import importlib.metadata
 import math
-import os
 
 import racing
 import task
-from protocol import settings
+from protocol import few_cpus, versions
 
-if hasattr(os, "sched_setaffinity"):
-    # XLA starts a thread for each CPU it may use as BrainTrace is imported, and has no setting for their number.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings()["threads"]])
+few_cpus()  # XLA starts a thread for each as BrainTrace is imported, and has no setting for their number
 
 import brainpy.state
 import brainstate
@@ -22,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+PACKAGES = "braintrace", "brainstate", "jax", "jaxlib"
 KAPPA = math.exp(-1.0 / task.TAU_OUT)  # e-prop filters its traces as the readout does
 
 
@@ -119,7 +116,7 @@ def build(settings):
         jax.block_until_ready([state.value for state in network.states(brainstate.ParamState).values()])
         return float(loss)
 
-    return step, versions()
+    return step, versions(*PACKAGES)
 
 
 def build_racer(settings):
@@ -150,12 +147,7 @@ def build_racer(settings):
     def predict(pixels):
         return np.asarray(logits(task.encode(pixels, settings))).argmax(1)
 
-    return train, predict, versions()
-
-
-def versions():
-    """Of the packages that decide the time."""
-    return {name: importlib.metadata.version(name) for name in ("braintrace", "brainstate", "jax", "jaxlib")}
+    return train, predict, versions(*PACKAGES)
 
 
 if __name__ == "__main__":

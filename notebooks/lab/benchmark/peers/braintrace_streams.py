@@ -16,16 +16,12 @@ A piece is one update of Adam. States and traces go on from piece to piece.
 """
 
 # ruff: noqa: E402 - the CPUs are chosen between the imports
-import importlib.metadata
-import os
 import pathlib
 import time
 
 import protocol
 
-if hasattr(os, "sched_setaffinity"):
-    # XLA starts a thread for each CPU it may use as BrainTrace is imported, and has no setting for their number.
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: protocol.settings()["threads"]])
+protocol.few_cpus()  # XLA starts a thread for each as BrainTrace is imported, and has no setting for their number
 
 import brainstate
 import braintrace
@@ -217,7 +213,8 @@ def run(say):
     folder = pathlib.Path(settings["answers"])
     learner = Learner(settings, data)
     pieces = [data[f"train_{name}"] for name in ("x", "y", "weight")]
-    say(versions=versions(), numbers=learner.numbers())
+    versions = protocol.versions("braintrace", "brainstate", "jax", "jaxlib", "numpy")
+    say(versions=versions, numbers=learner.numbers())
     if settings.get("check"):
         first = [jnp.asarray(array[0]) for array in pieces]
         np.save(folder / "answers.npy", learner.answers(first[0]))
@@ -238,11 +235,6 @@ def run(say):
             np.save(folder / f"validation-{rate:g}-{point}.npy", learner.answers(validation))
         np.save(folder / f"test-{rate:g}.npy", learner.answers(test))
         say(rate=rate, seconds=seconds, last_loss=float(losses.mean()))
-
-
-def versions():
-    """Of the packages that decide what is learned."""
-    return {name: importlib.metadata.version(name) for name in ("braintrace", "brainstate", "jax", "jaxlib", "numpy")}
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ one that ends without an answer could not import its package, and has said so on
 Nothing but the standard library is imported here: a worker shares no package with the others.
 """
 
+import importlib.metadata
 import json
 import os
 import sys
@@ -21,6 +22,17 @@ import traceback
 def settings():
     """The settings of this worker, as a dict."""
     return json.loads(sys.argv[1])
+
+
+def few_cpus():
+    """Leaves this process as many CPUs as it is to have threads, for a package that starts one for each CPU."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: settings()["threads"]])
+
+
+def versions(*packages):
+    """`{package: version}` of those that decide what is measured."""
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def serve(build):
