@@ -68,7 +68,7 @@ class LinearTraces(Settings):
         segments: K, how many segments of the last steps have means of their own; None for 1 where units have periods,
             else 12, and 4 in `kernl_keras.LeakyRNNCell`. An error goes back through all of their steps: with 4 windows
             of resonators KeRNL comes nearer to backpropagation, above all late in training, and takes about 1.5 times
-            as long. In rate units it may be carried so far that learning suffers where answers are near.
+            as long.
         segment_steps: n, how many steps a segment has, and never more than a window; None for a window where units
             have periods, else 4. Where they have none, only the newest two segments have n steps, the next two have
             twice as many, and so on.

@@ -135,7 +135,7 @@ SWEEPS = (
         "Spoken digits",  # the recordings as they are, without poor copies of them
         SPOKEN_DIGITS,
         WORDS,
-        (5e-3,),
+        (2e-3, 5e-3, 1e-2),
         task_settings={"seconds": 1.0, "shift": [8, 1]},
         epochs=20,
     ),
