@@ -11,19 +11,23 @@ import ast
 import concurrent.futures
 import itertools
 import json
+import multiprocessing
 import os
 import pathlib
 import queue
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from typing import NamedTuple
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
 TABLE = pathlib.Path(__file__).with_suffix(".txt")
+PROCESSES = multiprocessing.get_context("forkserver")  # tests begin with what takes seconds to import
+PROCESSES.set_forkserver_preload(["tensorflow", "keras", "tensorflow_datasets", "tensorboard"])
 ALL_TESTS = ["tests", "--ignore=tests/lab/test_mutants.py"]  # which would fail with any mutant
 TESTS = {  # room: the folders of tests that should notice, the likeliest first; their files may change their names
     "dynamics": ["tests/dynamics", "tests/cells", "tests/layers"],
@@ -98,13 +102,29 @@ def mutate(text, mutant):
 
 def run_tests(folder, tests, *options):
     """The first test that failed, or None."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *options, *tests]
-    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8")
-    if result.returncode == 0:
+    log = folder / "tests.log"
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *options, *tests]
+    process = PROCESSES.Process(target=run_pytest, args=(folder, log, arguments))
+    process.start()
+    process.join()
+    if process.exitcode == 0:
         return None
-    failed = [line for line in result.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return failed[0].split(" - ")[0] if failed else f"exit status {result.returncode}"
+    failed = [line for line in log.read_text("utf-8").splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0] if failed else f"exit status {process.exitcode}"
+
+
+def run_pytest(folder, log, arguments):
+    """What a process of its own does: it runs pytest on a copy, and imports nothing of the checkout."""
+    os.environ.update(PYTHONPATH=str(folder), PYTHONDONTWRITEBYTECODE="1")
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(path for path in sys.path if pathlib.Path(path).resolve() != ROOT)]
+    for name in [name for name in sys.modules if name.split(".")[0] in ("notebooks", "kernl_keras")]:
+        del sys.modules[name]
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.dont_write_bytecode = True
+    sys.exit(int(pytest.main(arguments)))
 
 
 def copy_checkout(folder):
