@@ -118,6 +118,15 @@ def test_the_cost_is_that_of_all_outputs_and_of_no_state(settings):
     np.testing.assert_allclose(sum(costs), 0.75 * np.sum(n.run().output ** 2) / B, rtol=1e-12)
 
 
+@pytest.mark.parametrize("counted", [[True, False], [False, False]])
+def test_an_example_of_which_no_step_counts_is_none(counted):
+    n = Network("hard")
+    layer = n.layer("eprop", activity_regularizer=keras.regularizers.L2(0.75))
+    layer(n.inputs, mask=tf.repeat(tf.constant(counted)[:, None], T, 1))
+    expected = 0.75 * np.sum(n.run().output[counted] ** 2)  # of one example, or of none
+    np.testing.assert_allclose(float(tf.add_n(layer.losses)), expected, rtol=1e-12)
+
+
 def model_of(kind, regularizer, rule="eprop", **settings):
     keras.utils.set_random_seed(1)
     inputs = keras.Input(settings.pop("shape", (T, I)))
