@@ -193,7 +193,8 @@ class Stream(Feed):
         }
 
     def row(self, model, epoch, learned, seconds, logs):
-        values = _finite({name: logs.get(name, np.nan) for name in ("word_error", "firing_rate", "mean_activity", "loss")})
+        names = "word_error", "firing_rate", "mean_activity", "loss"
+        values = _finite({name: logs.get(name, np.nan) for name in names})
         words = self._monitor.count.heard
         if self._reports:
             error = "-" if values["word_error"] is None else f"{100 * values['word_error']:.1f} %"
