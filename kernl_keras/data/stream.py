@@ -55,7 +55,8 @@ def stream(
         Keras needs `steps_per_epoch`, and `.take(n)` makes the first n pieces a validation set.
 
     Raises:
-        ValueError: an argument is out of range, or the shapes of x, y and lengths do not fit.
+        ValueError: an argument is out of range, the shapes of x, y and lengths do not fit, or a step of x or a target
+            that counts is NaN or infinity.
 
     Example: words of 2 steps, a one and a two; in every 5 steps one of them, each asked for at its last step.
 
