@@ -97,7 +97,7 @@ class PerturbedPass:
         if self.solve:  # one solution for all replicas: that of the whole batch
             by_noise, changes, samples = whole_sum((sums.by_noise, sums.changes, steps))
             sums, samples = sums._replace(by_noise=by_noise, changes=changes), tf.maximum(samples, 1.0)
-        losses = sensitivity_loss(self.m, self.gamma, sums, count, samples)
+        losses = sensitivity_loss(self.m, self.gamma, sums, count, samples, learns)
         return *states, *losses, restarted, steps
 
     def run(self, state, perturbed):

@@ -20,6 +20,7 @@ that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the dia
 `training.optimizers.LeastSquares`.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -104,7 +105,7 @@ def least_squares(residuals, changes, heard, samples):
     return solution * scale / tf.maximum(share, LEAST_HEARD)
 
 
-def sensitivity_loss(m, gamma, sums, count, samples=None):
+def sensitivity_loss(m, gamma, sums, count, samples=None, learns=None):
     """F = mean over batch, steps and units of (D(t) - sum_r Omega_r(t) M_r^T)^2, Eq. (19).
 
     The gradients by M and gamma are closed forms, so no gradient runs through the loop over time:
@@ -113,7 +114,7 @@ def sensitivity_loss(m, gamma, sums, count, samples=None):
 
     M is [R, H, H], gamma [R, H], or None where M learns alone. `sums` are the `SensitivitySums` for this M, of `count`
     numbers of D. Returns F, with its gradient, and mean D^2. With `samples`, the number of steps in the sums, the
-    step of Eq. (45), with the other sign, takes the place of dF/dM.
+    step of Eq. (45), with the other sign, takes the place of dF/dM; it is 0 where `learns`, a scalar bool, is false.
     """
     kernels, units = m.shape[0], m.shape[-1]
     count = tf.cast(count, m.dtype)
@@ -123,8 +124,9 @@ def sensitivity_loss(m, gamma, sums, count, samples=None):
     def loss(m, *gamma):
         def gradient(error):
             if samples is not None:
-                step = -error * least_squares(sums.by_noise, *sums.changes, samples)[None]
-                return step, *(tf.zeros_like(each) for each in gamma)
+                solve = partial(least_squares, sums.by_noise, *sums.changes, samples)
+                step = solve() if learns is None else tf.cond(learns, solve, lambda: tf.zeros_like(m[0]))
+                return -error * step[None], *(tf.zeros_like(each) for each in gamma)
             m_gradient = tf.transpose(tf.reshape(sums.by_noise, (units, kernels, units)), (1, 0, 2))
             if not gamma:
                 return scale * error * m_gradient
