@@ -3,7 +3,8 @@
 A mutant is a small change in one function: a sign flipped, a factor dropped, a step of time shifted. `mutants.txt`
 lists them. It is made in a copy of the package, never in the checkout, and the tests of that room run on it until one
 fails. A mutant that survives them runs the README's test command, and one that survives this all tests, the slow ones
-too. With the results of an earlier run (`--last FILE`) a mutant runs first the test that noticed it then.
+too. With the results of an earlier run (`--last FILE`) a mutant runs first the test that noticed it then. Where one
+knows which test should notice, `--tests` names it, also a slow one, so that hours of others need not run before it.
 """
 
 import argparse
@@ -42,6 +43,7 @@ TESTS = {  # room: the folders of tests that should notice, the likeliest first;
     "experiments": ["tests/experiments"],
     "export": ["tests/export"],
 }
+NOTICED = "FAILED ", "ERROR "  # of a test, and of what it needs; "ERROR: " is said of one that is not there
 
 
 class Mutant(NamedTuple):
@@ -103,13 +105,13 @@ def mutate(text, mutant):
 def run_tests(folder, tests, *options):
     """The first test that failed, or None."""
     log = folder / "tests.log"
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rf", *options, *tests]
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-rfE", *options, *tests]
     process = PROCESSES.Process(target=run_pytest, args=(folder, log, arguments))
     process.start()
     process.join()
-    if process.exitcode == 0:
+    if process.exitcode in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):  # such as none that is slow
         return None
-    failed = [line for line in log.read_text("utf-8").splitlines() if line.startswith(("FAILED", "ERROR"))]
+    failed = [line for line in log.read_text("utf-8").splitlines() if line.startswith(NOTICED)]
     return failed[0].split(" - ")[0] if failed else f"exit status {process.exitcode}"
 
 
@@ -136,30 +138,42 @@ def copy_checkout(folder):
     return folder
 
 
-def try_mutant(mutant, folders, known):
+def ways_to_notice(mutant, known, named):
+    """What runs on a mutant until something fails: `(command, tests, options of pytest)`."""
+    room, every = TESTS[mutant.file.split("/")[0]], ("-m", "slow or not slow")
+    ways = [
+        ("tests of its room", [test for test in named if test.startswith(tuple(room))], ("-n", "0")),
+        ("slow tests", named, ("-n", "0", "-m", "slow")),
+        ("tests of its room", room, ("-n", "0")),
+        ("README", ALL_TESTS, ()),
+        ("all tests", ALL_TESTS, every),
+    ]
+    if known:
+        ways.insert(0, (known["of"], [known["noticed_by"].split(" ", 1)[1]], ("-n", "0", *every)))
+    return [way for way in ways if way[1]]
+
+
+def try_mutant(mutant, folders, known, named=()):
     """A dict that says what noticed a mutant, made in one of the copies that wait in the queue `folders`.
 
-    `known` is the test that noticed it before, or None.
+    `known` is the dict of an earlier run, where a test noticed it, or None. The tests `named` run before the others.
     """
     folder, start = folders.get(), time.monotonic()
     path = folder / "kernl_keras" / mutant.file
-    before = path.read_text(encoding="utf-8")
+    before, killer, of = path.read_text(encoding="utf-8"), None, None
     try:
         path.write_text(mutate(before, mutant), encoding="utf-8")
-        command = "tests of its room"
-        killer = known and run_tests(folder, [known], "-n", "0")
-        if not killer or not killer.startswith("FAILED"):  # it may have another name now
-            killer = run_tests(folder, TESTS[mutant.file.split("/")[0]], "-n", "0")
-        if killer is None:
-            command, killer = "README", run_tests(folder, ALL_TESTS)
-        if killer is None:
-            command, killer = "all tests", run_tests(folder, ALL_TESTS, "-m", "slow or not slow")
+        for command, tests, options in ways_to_notice(mutant, known, named):
+            failed = run_tests(folder, tests, *options)
+            if failed not in (None, "exit status 4"):  # a test that was named may have another name now
+                killer, of = failed, command
+                break
     finally:
         path.write_text(before, encoding="utf-8")
         folders.put(folder)
     file, function, was, new = mutant
     print(f"{time.monotonic() - start:5.0f} s {file} {function}: {was} => {new}: {killer or 'SURVIVED'}", flush=True)
-    return {"file": file, "function": function, "was": was, "is": new, "noticed_by": killer, "of": killer and command}
+    return {"file": file, "function": function, "was": was, "is": new, "noticed_by": killer, "of": of}
 
 
 def main(arguments=None):
@@ -168,15 +182,18 @@ def main(arguments=None):
     parser.add_argument("--output", type=pathlib.Path, default=pathlib.Path("mutants.json"))
     parser.add_argument("--last", type=pathlib.Path, metavar="FILE", help="results of an earlier run, to be faster")
     parser.add_argument("--only", default="", help="mutants whose file, function or change contains this")
+    parser.add_argument("--new", action="store_true", help="only those that no test of --last noticed; other rows stay")
+    parser.add_argument("--tests", nargs="*", default=[], metavar="TEST", help="tests that run first, also slow ones")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="mutants that are tried side by side")
     parser.add_argument("--skip-baseline", action="store_true", help="do not run the tests on the unbroken code first")
     options = parser.parse_args(arguments)
-    mutants = [mutant for mutant in read_table(TABLE.read_text(encoding="utf-8")) if options.only in " ".join(mutant)]
-    report, known = [], {}
+    table, last = read_table(TABLE.read_text(encoding="utf-8")), {}
     if options.last:
         for row in json.loads(options.last.read_text(encoding="utf-8")):
-            if row["of"] == "tests of its room":
-                known[row["file"], row.get("function"), row["was"], row["is"]] = row["noticed_by"].split(" ", 1)[1]
+            last[Mutant(row["file"], row.get("function"), row["was"], row["is"])] = row
+    known = {mutant: row for mutant, row in last.items() if (row["noticed_by"] or "").startswith(NOTICED)}
+    rows = {mutant: known[mutant] for mutant in table if mutant in known} if options.new else {}
+    mutants = [mutant for mutant in table if mutant not in rows and options.only in " ".join(mutant)]
     with tempfile.TemporaryDirectory() as name:
         folders = queue.Queue()
         for number in range(options.processes):
@@ -184,10 +201,15 @@ def main(arguments=None):
         # where the tests fail before, every mutant seems to be noticed
         if not options.skip_baseline and (failed := run_tests(folders.queue[0], ALL_TESTS)):
             parser.error(f"the tests must pass before anything is broken; {failed}")
+        if options.tests and (failed := run_tests(folders.queue[0], options.tests, "-m", "slow or not slow")):
+            parser.error(f"the tests that are named must pass before anything is broken; {failed}")
         with concurrent.futures.ThreadPoolExecutor(options.processes) as pool:
-            for row in pool.map(lambda mutant: try_mutant(mutant, folders, known.get(mutant)), mutants):
-                report.append(row)
+            run = lambda mutant: try_mutant(mutant, folders, known.get(mutant), options.tests)  # noqa: E731
+            for mutant, row in zip(mutants, pool.map(run, mutants)):
+                rows[mutant] = row
+                report = [rows[each] for each in table if each in rows]
                 options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = list(rows.values())
     survived = [row for row in report if row["noticed_by"] is None]
     late = [row for row in report if row["of"] == "all tests"]
     print(f"{len(report)} mutants, {len(survived)} survived; {len(late)} are noticed by slow tests alone")
