@@ -17,6 +17,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL,
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, layer_of, same
 from ..reference.tools import all_same
+from ..reference.units import constants_in_use
 
 T = 11
 ERROR = draw(53, B, T, H)
@@ -159,23 +160,24 @@ def test_pieces_of_a_stateful_layer_are_the_whole(window, padded):
     ("cell", "window"), [("resonator", 3), pytest.param("hard adaptive", 4, marks=pytest.mark.slow), ("tanh", T - 1)]
 )
 def test_what_is_left_in_linear_memory_is_of_the_last_sequence(cell, window):
-    """Wherever it begins in its window, and where the last window overlaps the one before.
+    """Wherever it begins in its window, and where the last window overlaps the one before; traces of constants as well.
 
     Windows begin where the call's do, so what the last K of them have is the same in sum alone.
     """
     network, reset = Network(cell, time=T), np.zeros((B, T), bool)
+    network.learn = constants_in_use(network.kind, network.settings)
     reset[0, [2, 8]] = reset[1, 1] = True
     traces = kk.rules.LinearTraces(segments=8)  # more than there are
     layer = network.layer(KeRNL(), *kernels(), window=window, return_state=True, traces=traces)
-    states = layer(network.inputs, initial_state=states_before(layer), reset=reset)[1:]
+    *states, means, steps, constants = layer(network.inputs, initial_state=states_before(layer), reset=reset)[1:]
     for row, begins in ((0, 8), (1, 1)):
-        alone = layer(network.inputs[row : row + 1, begins:])[1:]
-        for state, other in zip(states[:-2], alone[:-2]):
+        *alone, means_alone, steps_alone, constants_alone = layer(network.inputs[row : row + 1, begins:])[1:]
+        for state, other in zip((*states, constants), (*alone, constants_alone)):
             same(state[row], other[0], tolerance=1e-8)
-        pairs = states[-2:], alone[-2:]
+        pairs = (means, steps), (means_alone, steps_alone)
         sums = [tf.linalg.matvec(tf.reshape(m, (-1, 8, m.shape[-1] // 8)), n, transpose_a=True) for m, n in pairs]
         same(sums[0][row], sums[1][0], tolerance=1e-8)
-        same(tf.reduce_sum(states[-1][row]), float(T - begins))
+        same(tf.reduce_sum(steps[row]), float(T - begins))
 
 
 def test_sequences_part_at_the_same_steps_if_they_are_read_backwards():
