@@ -108,5 +108,8 @@ class LogUniform(keras.initializers.Initializer):
         values = tf.exp(low + (high - low) * fraction)
         return tf.clip_by_value(values, self.low, self.high)  # exp(log(low)) may round below low
 
+    def __repr__(self) -> str:
+        return f"LogUniform({self.low:g}, {self.high:g}, seed={self.seed})"
+
     def get_config(self) -> Config:
         return {"low": self.low, "high": self.high, "seed": self.seed}

@@ -1,5 +1,6 @@
 """The one place that knows which Keras `tf.keras` is: 3 by default, 2 by ``TF_USE_LEGACY_KERAS=1`` and tf-keras."""
 
+import functools
 import re
 from typing import Any, TypeVar
 
@@ -109,6 +110,17 @@ class AbstractRNNCell(keras.layers.Layer if IS_KERAS_3 else keras.layers.Abstrac
         batch_size = tf.shape(inputs)[0] if batch_size is None else batch_size
         sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
         return [tf.zeros((batch_size, size), self.compute_dtype) for size in sizes]
+
+
+def built_eagerly(build):
+    """A `build` that leaves any graph that is being traced, as Keras 2 does: in the graph a weight has no value yet."""
+
+    @functools.wraps(build)
+    def outside(self, *args, **kwargs):
+        with tf.init_scope():
+            build(self, *args, **kwargs)
+
+    return outside
 
 
 def run_loop(layer, sequences, initial_state, mask, training):

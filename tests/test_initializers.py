@@ -62,5 +62,6 @@ def test_config_covers_the_signature_and_bounds_have_an_order(kind, more):
     assert kind(**settings).get_config() == settings
     again = keras.initializers.get(keras.initializers.serialize(kind(**settings)))
     assert isinstance(again, kind) and again.get_config() == settings
+    assert repr(again).startswith(f"{kind.__name__}(2, 5, ")
     with pytest.raises(ValueError, match=r"high must be >= 2; received 1\.0"):
         kind(**{**settings, "high": 1.0})

@@ -72,8 +72,7 @@ def connection_mask(cell):
     if connectivity is None:
         return None
     if isinstance(connectivity, list):
-        with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
-            return tf.constant(connectivity, cell.variable_dtype)
+        return tf.constant(connectivity, cell.variable_dtype)
 
     def drawn(shape, dtype=None, **_):
         return tf.cast(uniform(shape, fixed_key(cell.connectivity_seed)) < connectivity, dtype or cell.variable_dtype)

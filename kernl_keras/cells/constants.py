@@ -49,12 +49,11 @@ def time_constant(layer, name, value, units, above=0.0):
     half precision would round exp(-1/700) to a tau of 683 ms.
     """
     if isinstance(value, list):
-        with tf.init_scope():  # a cell may be built while some graph is traced, and must outlive it
-            return tf.constant(value, layer.variable_dtype)
+        return tf.constant(value, layer.variable_dtype)
     if value is None or isinstance(value, Real):
         return value
     weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **NO_AUTOCAST)
-    if tf.executing_eagerly() and not np.all((drawn := weight.numpy()) > above):  # in a graph there is no value yet
+    if not np.all((drawn := weight.numpy()) > above):
         raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
     return weight
 
@@ -99,11 +98,10 @@ def learned_constant(cell: Any, name: str) -> tf.Variable:
             start = tf.broadcast_to(tf.constant(value, dtype), shape)
         else:
             start = tf.cast(value(shape, dtype=dtype), dtype)
-        if tf.executing_eagerly():  # in a graph there is no value yet
-            values = start.numpy()
-            outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
-            if np.any(outside & (values != 0.0)):
-                raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
+        values = start.numpy()
+        outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
+        if np.any(outside & (values != 0.0)):
+            raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
         return tf.math.log(tf.clip_by_value(start, low, high))
 
     return cell.add_weight(

@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import check_features, flag, integer, keras_object, number
 from ..draws import check_seed
 from ..dynamics.surrogate import check_surrogate
-from ..keras_version import keras
+from ..keras_version import built_eagerly, keras
 from ..types import Connectivity, Constraint, Excitatory, Initializer, KernelName, Regularizer, Surrogate
 from .connections import (
     UnitSigns,
@@ -112,6 +112,7 @@ class HiddenCell(TrainedCell):
         self.input_gain = number("input_gain", input_gain, low=0.0)
         self.recurrent_gain = number("recurrent_gain", recurrent_gain, low=0.0)
 
+    @built_eagerly
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
         drive = tf.get_static_value(tf.convert_to_tensor(self.parameters().drive)) if self.CONSTANTS else None

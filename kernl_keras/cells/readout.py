@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from ..checks import check_features, keras_object, number, one_of
 from ..dynamics.decays import DECAYS
-from ..keras_version import keras, serializable
+from ..keras_version import built_eagerly, keras, serializable
 from ..types import Discretization, Feedback, Initializer, TimeConstant
 from .constants import check_time_constant
 from .trained import TrainedCell
@@ -81,6 +81,7 @@ class ReadoutCell(TrainedCell):
             raise ValueError(f"feedback_initializer must be None unless feedback='random'; received {feedback=}.")
         self.set_learn(learn)
 
+    @built_eagerly
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.build_constants()
         self.add_kernel(input_shape, self.kernel_initializer or self._initial_kernel)

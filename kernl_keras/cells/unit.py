@@ -49,7 +49,8 @@ class Unit(HiddenCell):
 
     Attributes to define in the subclass:
 
-    - `states`: names of the states, a tuple. All start at 0. No name begins with an underscore or is "trace".
+    - `states`: names of the states, a tuple. All start at 0. No name begins with an underscore or is "trace". The last
+      of several may be "adaptation": that of a threshold, which RFLO and `EProp(adaptation=False)` do not follow.
     - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
       constructor: a number, or a list of `units` numbers. Those whose names begin with "tau" are time constants in ms,
       which may be initializers too. `p` has them as they are now, and `p.dt`. No name is that of an argument or of an
@@ -125,6 +126,11 @@ class Unit(HiddenCell):
                     f"{argument} of {cls.__name__} must have names of their own; received {of_others}, which every "
                     "unit has."
                 )
+        if "adaptation" in (cls.states[:-1] or cls.states):  # rules that do not follow it leave out the last state
+            raise ValueError(
+                f"states of {cls.__name__} must have 'adaptation' as the last of several, or not at all; received "
+                f"{cls.states!r}."
+            )
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
         cls.State = namedtuple("State", (*cls.states, "trace"))  # type: ignore[misc]
@@ -180,11 +186,10 @@ class Unit(HiddenCell):
         super().build_constants()
         zeros = tf.zeros(self.units, self.compute_dtype)
         try:
-            with tf.init_scope():
-                p = self.parameters()
-                start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p))
-                rest = self._at_rest(p, zeros)
-                self._check_elementwise(p)
+            p = self.parameters()
+            start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p))
+            rest = self._at_rest(p, zeros)
+            self._check_elementwise(p)
         except AttributeError as error:
             names = ", ".join(self.Parameters._fields[:-1])
             raise AttributeError(

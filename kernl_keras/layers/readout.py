@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..cells.readout import ReadoutCell
 from ..cells.wide import wide_dtype, wide_policy
 from ..checks import flag
-from ..keras_version import serializable
+from ..keras_version import built_eagerly, serializable
 from ..rules.filters import Decays
 from ..sequences.leaky import leaky
 from ..sequences.masks import Marks
@@ -101,6 +101,7 @@ class Readout(LayerOverCell):
         self.traces = None if traces is None else flag("traces", traces)
         self.memory: ReadoutTraces | None = None
 
+    @built_eagerly
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
         self.build_cell(sequences_shape)
         carries = self.stateful if self.traces is None else self.traces

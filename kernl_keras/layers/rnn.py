@@ -12,7 +12,7 @@ from ..cells.hidden import HiddenCell
 from ..cells.wide import wide_policy
 from ..checks import integer, keras_object
 from ..draws import check_seed
-from ..keras_version import keras, serializable, short_name
+from ..keras_version import built_eagerly, keras, serializable, short_name
 from ..regularizers import cost_of_activity
 from ..rules import BPTT, LinearTraces, Rule, get
 from ..rules.above import NOTHING_ABOVE, SHORTEST, Earlier
@@ -141,6 +141,7 @@ class RNN(LayerOverCell):
         self.report: Report | None = None
         self.diagnostics = Diagnostics()
 
+    @built_eagerly
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
         features = self.build_cell(sequences_shape)[-1]
         self.rule.build(self)

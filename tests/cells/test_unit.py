@@ -278,6 +278,8 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     (dict(states="volt"), "states of Wrong must be a tuple of valid Python names .*; received 'volt'"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),
+    (dict(states=("adaptation", "v")), r"states of Wrong must have 'adaptation' as the last .*; received \('adap"),
+    (dict(states=("adaptation",)), "states of Wrong must have 'adaptation' as the last of several"),
     (dict(states=("v", "trace")), r"states of Wrong must have names of their own; received \['trace'\]"),
     (
         dict(unit_constants={"tau_m": 9.0, "drive": 1.0, "learn": 1.0, "call": 1.0, "bias": 1.0}),

@@ -77,6 +77,44 @@ def test_of_a_shape_that_keras_forgot_the_step_itself_asks_for_the_features():
                 call(x[..., 1:])
 
 
+DRAWN = kk.LogUniform(5.0, 50.0, seed=1)
+BUILT_LATE = {
+    "unit": lambda: kk.RNN(Quadratic(3), "eprop"),
+    "unit, drawn constants": lambda: kk.RNN(Quadratic(3, tau_m=DRAWN), "kernl", window=2, traces="linear"),
+    "unit, constants learn": lambda: kk.RNN(Quadratic(3, learn=["tau_m", "jump"]), "eprop"),
+    "poles of drawn constants": lambda: kk.RNN(kk.AdLIFCell(3, tau_m=DRAWN), "eprop", traces="linear"),
+    "poles of drawn periods": lambda: kk.RNN(kk.ResonatorCell(3, period=DRAWN), "kernl", traces="linear"),
+    "poles of constants that learn": lambda: kk.RNN(kk.LIFCell(3, learn="tau_m"), "eprop", traces="linear"),
+    "readout": lambda: kk.Readout(3, tau_out=DRAWN, learn="tau_out"),
+    "loop of Keras": lambda: keras.layers.RNN(Quadratic(3, tau_m=DRAWN), return_sequences=True),
+}
+
+
+@pytest.mark.parametrize("make", BUILT_LATE.values(), ids=BUILT_LATE)
+def test_a_layer_may_be_built_while_a_function_is_traced(make):
+    """As `fit` builds the layers of a model that has no inputs yet."""
+    x, late, layer = 3.0 * draw(31, B, T, I).astype("float32"), make(), make()
+    layer.build(x.shape)
+    call = tf.function(late)
+    call(x)
+    for one, other in zip(late.weights, layer.weights, strict=True):
+        assert one.shape == other.shape and one.trainable == other.trainable
+    late.set_weights(layer.get_weights())
+    np.testing.assert_allclose(call(x), layer(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (kk.LIFCell(3, tau_m=1e-3, learn="tau_m"), "tau_m must be from 0.1 to 100000 where it learns; received 0.001"),
+        (kk.ResonatorCell(3, period=kk.LogUniform(1.0, 1.5)), r"> 2 ms; its initializer LogUniform\(1, 1.5, .*\) drew"),
+    ],
+)
+def test_bad_constants_are_refused_while_a_function_is_traced(cell, message):
+    with pytest.raises(ValueError, match=message):
+        tf.function(kk.RNN(cell, "eprop"))(tf.ones((B, T, I)))
+
+
 @pytest.mark.parametrize("unroll", [False, True])
 def test_an_unrolled_layer_has_no_loop_in_its_graph(unroll):
     layer = Network("hard").layer(BPTT(tape=True), unroll=unroll)
