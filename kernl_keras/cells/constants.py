@@ -93,21 +93,20 @@ def learned_constant(cell: Any, name: str) -> tf.Variable:
             shortest = 1.001
         low, high = shortest * cell.dt, LONGEST * cell.dt
 
-    def initializer(shape, dtype=None, **_):
-        if isinstance(value, (Real, list)):
-            start = tf.broadcast_to(tf.constant(value, dtype), shape)
-        else:
-            start = tf.cast(value(shape, dtype=dtype), dtype)
-        values = start.numpy()
-        outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
-        if np.any(outside & (values != 0.0)):
-            raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
-        return tf.math.log(tf.clip_by_value(start, low, high))
-
+    shape, dtype = (cell.units,), cell.variable_dtype
+    if isinstance(value, (Real, list)):
+        start = tf.broadcast_to(tf.constant(value, dtype), shape)
+    else:
+        start = tf.cast(value(shape, dtype=dtype), dtype)
+    values = start.numpy()
+    outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
+    if np.any(outside & (values != 0.0)):
+        raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
+    logarithms = tf.math.log(tf.clip_by_value(start, low, high))
     return cell.add_weight(
         name=f"log_{name}",
-        shape=(cell.units,),
-        initializer=initializer,
+        shape=shape,
+        initializer=lambda *_, **__: logarithms,
         constraint=Between(math.log(low), math.log(high)),
         **NO_AUTOCAST,
     )

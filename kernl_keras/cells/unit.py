@@ -318,16 +318,15 @@ class Unit(HiddenCell):
     def _oscillations(self):
         """`LinearStep.oscillations` at rest, with constants as the configuration has them; and whether spikes reset."""
         shape = 100, self.units
-        with tf.init_scope():
-            given = {name: getattr(self, name) for name in self.unit_constants}  # a number stays one, as in a step
-            for name, value in given.items():
-                if not isinstance(value, float):
-                    given[name] = tf.constant(self.sampled(name, shape), self.compute_dtype)
-            p = self.Parameters(**given, dt=self.dt, drive=1.0)
-            one = tf.ones(shape, self.compute_dtype)
-            step = self._at_rest(p, 0.0 * one)
-            before = self.Own(*[one] * len(self.states))
-            silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
+        given = {name: getattr(self, name) for name in self.unit_constants}  # a number stays one, as in a step
+        for name, value in given.items():
+            if not isinstance(value, float):
+                given[name] = tf.constant(self.sampled(name, shape), self.compute_dtype)
+        p = self.Parameters(**given, dt=self.dt, drive=1.0)
+        one = tf.ones(shape, self.compute_dtype)
+        step = self._at_rest(p, 0.0 * one)
+        before = self.Own(*[one] * len(self.states))
+        silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
         return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:

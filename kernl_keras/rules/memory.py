@@ -152,7 +152,7 @@ class LinearMemory:
         self.grow = cell.time_scales()[1] is None  # whether segments are longer the older they are, `rules.segments`
         self.filters, self.keep = Filters(poles_of(cell, settings.poles)), math.exp(-1.0 / settings.average)
         fields, own = len(cell.fields()), cell.count_own(rule.adaptation)
-        # In a graph: where Keras 2 builds a layer no tape records, and without one a `Unit` has no derivatives.
+        # In a graph: where a layer is built no tape records, and without one a `Unit` has no derivatives.
         any_step = tf.function(self._any_step, autograph=False).get_concrete_function()
         features, count = sum(x.shape[-1] for x in any_step.structured_outputs), self.settings.segments
         self.shapes = Memory(  # without the batch axis

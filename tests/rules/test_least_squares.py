@@ -28,12 +28,12 @@ OTHERS = {  # than in linear memory, where the state has rows for another predic
 }
 
 
-def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, eager=True, **settings):
+def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, eager=True, every=1, **settings):
     inputs = keras.Input(batch_shape=(size, time, I))
     hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(inputs)
     model = kk.Model(inputs, kk.Readout(2, stateful=stateful)(hidden))
     model.compile(
-        keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=1, run_eagerly=eager, jit_compile=False
+        keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=every, run_eagerly=eager, jit_compile=False
     )
     return model
 
@@ -68,6 +68,17 @@ def test_it_solves_the_equations(samples, ridge):
         heard = np.full((H, 1), share * np.trace(changes))
         found = least_squares(*map(tf.constant, (residuals, changes, heard)), tf.constant(samples, "float64"))
         np.testing.assert_allclose(found, expected / divided, rtol=1e-6)
+
+
+def test_it_solves_them_in_the_steps_in_which_m_learns():
+    model, moves = build(kk.LIFCell(H), every=2), []
+    m = model.get_layer("hidden").sensitivity_tensor
+    m.assign(tf.zeros_like(m))
+    for seed in range(4):
+        before = m.numpy()
+        model.train_on_batch(*batch(seed))
+        moves.append(bool(np.any(m.numpy() != before)))
+    assert moves == [True, False, True, False]
 
 
 def test_a_gamma_stays_where_it_is():

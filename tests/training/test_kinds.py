@@ -77,6 +77,15 @@ def test_it_may_be_built_by_its_first_batch(length, run_eagerly):
         assert model.predict(X[:, :2], verbose=0).shape == (6, O)
 
 
+def test_it_may_be_built_by_its_first_batch_under_a_strategy():
+    """Keras 3 asks for the values of its weights before they exist."""
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        model = kk.Model([kk.RNN(kk.LIFCell(5, learn="tau_m"), "eprop"), kk.Readout(O, learn="tau_out")])
+        compiled(model, run_eagerly=False, jit_compile=False)
+    losses = model.fit(X, np.zeros((6, T, O)), **FIT).history["loss"]
+    assert model.built and np.all(np.isfinite(losses))
+
+
 def test_layers_are_added_and_taken():
     model = kk.Model([keras.Input((T, I))])
     for layer in layers():
