@@ -309,8 +309,8 @@ SPOKEN_DIGITS = replace(
     answer_steps=20,
     batch_size=32,
     learning_rate=5e-3,
-    weight_decay=0.0,
-    epochs=5,
+    weight_decay=1.0,
+    epochs=10,
     **WHOLE_EPOCHS,
 )
 

@@ -139,23 +139,12 @@ SWEEPS = (
         task_settings={"seconds": 1.0, "shift": [8, 1]},
         epochs=20,
     ),
-    sweep(
+    Sweep(
         "spoken-digits-all",
         "Spoken digits, trained on the validation part too after all is chosen",
-        SPOKEN_DIGITS,
-        WORDS[:2],
-        (5e-3,),
-        task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
-    ),
-    sweep(
-        "spoken-digits-decay",
-        "Spoken digits, twice as many updates with weight decay, trained on the validation part too",
-        SPOKEN_DIGITS,
+        dataclasses.replace(SPOKEN_DIGITS, task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0}),
         WORDS[1:2],
         (5e-3,),
-        task_settings={**SPOKEN_DIGITS.task_settings, "validation": 0},
-        weight_decay=1.0,
-        epochs=10,
     ),
     Sweep(
         "smnist-alif-8000",
