@@ -182,7 +182,7 @@ def make_learner(way, experiment, time_steps, features):
         model.get_layer("hidden").trainable = learns == "all"
         return Learner(compiled(model, GRU_RATE), time_steps, features)
     size = Learner.heard + Learner.kept
-    fine = dataclasses.replace(experiment.with_rule(learns), batch_size=size, schedule="constant")
+    fine = dataclasses.replace(experiment.with_rule(learns), batch_size=size, schedule="constant", weight_decay=0.0)
     model = build_model(fine, time_steps, features, 1)
     return OnDevice(model, fine.answer_steps, time_steps) if way == IN_LITERT else Learner(model, time_steps, features)
 
@@ -209,6 +209,7 @@ def trained(network, experiment, folder):
     model.fit(data.train, epochs=experiment.epochs, steps_per_epoch=steps, shuffle=False, verbose=0)
     weights = {name: weight.numpy() for name, weight in variables(model).items()}
     if path:
+        folder.mkdir(parents=True, exist_ok=True)
         np.savez(path, experiment=settings, git_revision=revision, **weights)
     return weights, revision
 
