@@ -2,7 +2,7 @@
 
 The experiment `spoken-digits` is trained without one speaker, and so is a GRU. Then each hears 100 words of this
 speaker, one at a time: the ten digits in a random order, and again. After each word it is updated some times, with
-words that it has heard so far and with old ones, 100 recordings of the other speakers, which it keeps. All of them are
+words that it has heard so far and with old ones, 400 recordings of the other speakers, which it keeps. All of them are
 moved at random, as in training. It answers with other weights than those that learn: four parts of their mean over the
 last updates, and one of those it began with.
 
@@ -38,7 +38,7 @@ from .training import compiled
 CHOOSING = ("george", "jackson")
 WORDS = (10, 30, 100)
 DIGITS = 10
-KEPT = 10  # old recordings of each digit
+KEPT = 40  # old recordings of each digit
 RATES = (1e-3, 3e-3)
 AVERAGED = 0.97  # share of an average that stays at an update
 ANSWERING = 0.8  # share of the averages in the weights that answer
@@ -65,7 +65,7 @@ def updates(heard):
 class Learner:
     """A network that learns from a few words at a time: so many `heard` ones, and so many that are `kept`."""
 
-    heard, kept = 2, 6
+    heard, kept = 4, 12
 
     def __init__(self, model, time_steps, features):
         size = self.heard + self.kept
