@@ -105,6 +105,7 @@ SMALL = dataclasses.replace(
 def test_every_start_is_the_same():
     """Weights, averages and optimizer begin anew: the same words teach the same."""
     learner = speakers.make_learner("e-prop", SMALL, T, BANDS)
+    assert SMALL.weight_decay and not learner.model.optimizer.weight_decay  # the old weights are what it goes on from
     weights = {name: weight.numpy() for name, weight in variables(learner.model).items()}
     draw = np.random.default_rng(1)
     x, y = draw.normal(size=(8, T, BANDS)).astype("float32"), draw.integers(0, 10, 8).astype("int32")
@@ -149,7 +150,6 @@ def small(tmp_path, monkeypatch):
     for name, value in few.items():
         monkeypatch.setattr(speakers, name, value)
     monkeypatch.setattr(speakers.gru, "UNITS", 5)
-    (tmp_path / "networks").mkdir()
     folders = ["--data-dir", str(tmp_path / "data"), "--networks", str(tmp_path / "networks")]
     return [*folders, "--speakers", "george", "theo", "--seeds", "3"]
 
