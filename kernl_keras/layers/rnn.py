@@ -122,7 +122,7 @@ class RNN(LayerOverCell):
             raise ValueError(f"cell must be {kinds}; received {cell!r}.")
         kwargs["dtype"] = wide_policy(kwargs.get("dtype") or cell.dtype_policy)
         super().__init__(cell, return_sequences, **kwargs)
-        self.rule = get(rule, cell)
+        self._rule = get(rule, cell)
         # Keras' own attribute would make Keras regularize states and masked steps as well.
         self.regularizer = keras_object("regularizers", "activity_regularizer", activity_regularizer)
         self.window = None if window is None else integer("window", window)
@@ -178,6 +178,11 @@ class RNN(LayerOverCell):
                 )
             return "Fewer units have fewer."
         return 'traces="linear" keeps a few for each input.'
+
+    @property
+    def rule(self) -> Rule:
+        """The rule. It cannot be changed: build another layer, and load the weights that this one has saved."""
+        return self._rule
 
     @property
     def sensitivity_weights(self) -> list[tf.Variable]:

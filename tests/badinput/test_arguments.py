@@ -217,3 +217,10 @@ def test_the_plain_form_has_exponential_kernels():
 def test_models_that_are_none_are_refused(function, model):
     words = {"names": "model must be a built Keras model", "received": "received"}
     refused("argument: a wrong type", (function.__name__, str(model)[:9]), function, model, **words)
+
+
+def test_the_rule_of_a_layer_cannot_be_changed():
+    layer = kk.RNN(kk.LIFCell(2), rule="eprop")
+    with pytest.raises(AttributeError, match="rule|setter"):
+        layer.rule = "bptt"
+    assert isinstance(layer.rule, kk.rules.EProp)
