@@ -61,6 +61,7 @@ def make_parser():
     length.add_argument("--epochs", type=int, metavar="N", help="passes over the training data")
     length.add_argument("--steps", type=int, metavar="N", help="batches to train on")
     option = command.add_argument
+    option("--weight-decay", type=float, metavar="X", help="of the weights, over the whole run")
     option("--learn", nargs="*", metavar="NAME", help="constants that learn, such as tau_m period tau_out")
     option("--start", choices=NETWORKS, help="a network that comes with the package, to begin with")
     option("--sensitivity-only", type=int, metavar="N", help="first steps, of M and gamma alone")
@@ -97,7 +98,6 @@ def _add_training_options(command, default, name):
     add_data_options(command)
     option("--batch-size", type=int, metavar="N", help="sequences, or streams, side by side")
     option("--learning-rate", type=float, metavar="X", help="of the weights")
-    option("--weight-decay", type=float, metavar="X", help="of the weights, over the whole run")
     option("--rule", choices=RULES, help="learning rule of the hidden layer")
     option("--window", type=int, metavar="C", help="steps inside which errors go back exactly")
     option("--seed", type=int, metavar="N", help="of weights, noise and order of the data")

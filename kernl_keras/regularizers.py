@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from .checks import flag, number
 from .keras_version import keras, serializable
+from .replicas import replicas, whole_sum
 from .types import Config
 
 
@@ -67,11 +68,11 @@ class FiringRate(keras.regularizers.Regularizer):
 
     def __call__(self, x: tf.Tensor, mask: tf.Tensor | None = None) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
-        if mask is None:
+        if mask is None and replicas() == 1:
             rate = tf.reduce_mean(x, (0, 1))
-        else:
-            mask = tf.cast(mask, x.dtype)
-            rate = tf.math.divide_no_nan(tf.einsum("bth,bt->h", x, mask), tf.reduce_sum(mask))
+        else:  # of the whole batch
+            mask = tf.ones_like(x[..., 0]) if mask is None else tf.cast(mask, x.dtype)
+            rate = tf.math.divide_no_nan(*whole_sum([tf.einsum("bth,bt->h", x, mask), tf.reduce_sum(mask)]))
         if not self.per_unit:
             rate = tf.reduce_mean(rate, keepdims=True)
         rate = rate / self.dt  # spikes per ms

@@ -66,7 +66,7 @@ class GradientAlignment(EventWriter):
                 f"examples must be a batch (x, y) where Model.fit has no validation data; received {self.examples!r}."
             )
         self._measure: Alignments | None = Alignments(self.model, self.rules, self.windows)
-        self._open("alignment", training_steps(self.model))
+        self._open("alignment")
         self._write(logs)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
@@ -75,10 +75,10 @@ class GradientAlignment(EventWriter):
 
     def _write(self, logs):
         alignment = self._measure(*self._batch)
-        self.history.append((self._steps, alignment))
+        self.history.append((training_steps(self.model), alignment))
         with self._run("alignment"):
             for name, value in scalars(alignment).items():
-                tf.summary.scalar(name, value, step=self._steps)
+                tf.summary.scalar(name, value)
 
 
 def scalars(alignment):

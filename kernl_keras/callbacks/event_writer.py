@@ -68,9 +68,9 @@ class EventWriter(keras.callbacks.Callback):
     def _write(self, logs):
         raise NotImplementedError
 
-    def _open(self, run, steps=0):
-        """Makes the folder of a run, so that an error comes now; `steps` is the number of training steps so far."""
-        self._steps, self._writers = steps, {}
+    def _open(self, run):
+        """Makes the folder of a run, so that an error comes now."""
+        self._steps, self._writers = 0, {}
         with self._run(run):
             pass
 

@@ -4,6 +4,7 @@ import os
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from ..archives import read_arrays
 from ..keras_version import keras
@@ -11,7 +12,6 @@ from ..training.model import Model
 from ..training.optimizers import build_optimizers
 from ..training.state import moved
 from ..whole_files import whole
-from .stream_monitor import steps_per_execution
 
 
 class StreamBackup(keras.callbacks.Callback):
@@ -64,7 +64,6 @@ class StreamBackup(keras.callbacks.Callback):
         if self.path.suffix != ".npz":
             raise ValueError(f"path must end in .npz; received {str(path)!r}.")
         self.epochs, self.pieces, self._texts, _ = self._read()
-        self._since = 0  # pieces since the backup
 
     def restore(self, model: Model) -> None:
         """Loads the backup into a model, built and compiled as that of the backup; does nothing without a file.
@@ -93,22 +92,22 @@ class StreamBackup(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         self.restore(self.model)
-        self._since = 0
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self._since += steps_per_execution(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._write(self.model, epoch + 1, self.pieces + self._since)
+        self._write(self.model, epoch + 1, self._heard())
+
+    def _heard(self):
+        """The pieces so far. Keras' last execution of an epoch may be shorter than it counts, so the model tells."""
+        return self.pieces + self.model._nonfinite.read().steps
 
     def _write(self, model, epochs, pieces):
         """Writes the file: numbers of epochs and pieces, `_texts`, and variables."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        values = {name: variable.numpy() for name, variable in _moved_variables(model).items()}
+        values = {name: _array(variable) for name, variable in _moved_variables(model).items()}
         facts = {"epochs": epochs, "pieces": pieces, "trained": _trained_layers(model), **self._texts}
         with whole(self.path) as part:
             np.savez(part, **facts, **values)
-        self.epochs, self.pieces, self._since = epochs, pieces, 0
+        self.epochs, self.pieces = epochs, pieces
 
     def _read(self):
         """`(epochs, pieces, {name: text}, {name: other array})` of the file; zeros and empty without one."""
@@ -123,7 +122,7 @@ class StreamBackup(keras.callbacks.Callback):
     def _assign(self, model, saved):
         """Sets all variables; raises a ValueError, and sets none, if one does not fit."""
         variables, trained = _moved_variables(model), saved.pop("trained", None)
-        ours = {name: _form(variable.numpy()) for name, variable in variables.items()}
+        ours = {name: _form(_array(variable)) for name, variable in variables.items()}
         theirs = {name: _form(array) for name, array in saved.items()}
         for name in {**ours, **theirs}:
             if ours.get(name) != theirs.get(name):
@@ -138,7 +137,13 @@ class StreamBackup(keras.callbacks.Callback):
                 "in one is frozen in the other (`trainable`)."
             )
         for name, variable in variables.items():
-            variable.assign(saved[name])
+            variable.assign(tf.cast(saved[name], variable.dtype))
+
+
+def _array(variable):
+    """The value of a variable as NumPy's files have it: bfloat16 as float32, which holds each of its numbers."""
+    value = variable.numpy()
+    return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
 
 
 def _form(array):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..layers.names import rule_layers
+from ..layers.names import named_rule_layers, outputs_of
 from ..layers.step import Step, running
 from ..training.compiled import compiled_as
 from ..training.state import Kept, finite_goes_on, lasting
@@ -96,6 +96,12 @@ class StreamMonitor(EventWriter):
                 "StreamMonitor needs kernl_keras.Model.fit to learn from a kernl_keras.data.stream; received "
                 f"{self._pieces!r}."
             )
+        if self._pieces.cardinality() != tf.data.INFINITE_CARDINALITY:
+            raise ValueError(
+                "StreamMonitor needs a stream without end, each of whose pieces it takes twice, as a "
+                f"kernl_keras.data.stream without take(n) is; received {self._pieces!r}. For an end, give `fit` "
+                "steps_per_epoch and epochs. What comes live, as from a generator, cannot be taken twice."
+            )
         if not spec[1].dtype.is_integer or spec[1].shape.rank != 2:
             raise ValueError(
                 f"StreamMonitor needs targets that are classes, integers [batch, time]; received {spec[1].dtype.name} "
@@ -108,9 +114,10 @@ class StreamMonitor(EventWriter):
                 f"received {self.params['steps']}."
             )
         self._coming = iter(self._pieces)  # the same pieces as those that `fit` takes
-        self._hear = hearing(self.model)
+        named = named_rule_layers(self.model)
+        self._hear = hearing(self.model, named)
         self._rates = Rates()
-        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
+        self._kinds = {name: layer.cell.output_kind for name, layer in named.items()}
         self._recent: dict[str, np.ndarray] = {}  # {layer: the last steps of the first row}
         if self.log_dir is not None:
             self._open("stream")
@@ -241,12 +248,12 @@ def steps_per_execution(model):
     return int(steps.numpy() if hasattr(steps, "numpy") else steps)
 
 
-def hearing(model):
-    """A compiled function from a piece x to the outputs of a model and of its `RNN` layers, which moves states on."""
+def hearing(model, named):
+    """A compiled function from a piece x to the outputs of a model and of its `named_rule_layers`; it moves states."""
 
     def hear(x):
         with running(Step()) as step, finite_goes_on(model):
             outputs = model(x, training=False)
-        return outputs, {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
+        return outputs, outputs_of(step.calls, named)
 
     return compiled_as(model, hear)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import layers_that_learn_constants, rule_layers, weight_names
+from ..layers.names import layers_that_learn_constants, named_rule_layers, outputs_of, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
@@ -83,7 +83,7 @@ class TensorBoard(EventWriter):
         self._batch = None  # (x, y), looked up when it is first needed
         self._gradients = tf.function(self.model.gradients) if hasattr(self.model, "gradients") else None
         self._outputs = tf.function(self._layer_outputs)
-        self._kinds = {layer.name: layer.cell.output_kind for layer in rule_layers(self.model)}
+        self._named = named_rule_layers(self.model)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         super().on_epoch_end(epoch, logs)
@@ -122,8 +122,9 @@ class TensorBoard(EventWriter):
                         drawn = pictures(value, sequential if name.endswith("/temporal_filter") else diverging)
                         tf.summary.image(f"{name}/image", drawn, max_outputs=len(drawn))
             for name, output in outputs.items():
-                drawn = raster(output, spikes=self._kinds[name] == "spikes")
-                tf.summary.image(f"{name}/{self._kinds[name]}", drawn, max_outputs=len(drawn))
+                kind = self._named[name].cell.output_kind
+                drawn = raster(output, spikes=kind == "spikes")
+                tf.summary.image(f"{name}/{kind}", drawn, max_outputs=len(drawn))
 
     def _tensors(self):
         """The trainable weights and, if possible, their gradients: `{name: NumPy array}`."""
@@ -138,7 +139,7 @@ class TensorBoard(EventWriter):
         return tensors
 
     def _layer_outputs(self, x):
-        """The outputs of each `RNN` layer: `{layer's name: [B, T, H]}`."""
+        """The outputs of each `RNN` layer: `{its name: [B, T, H]}`."""
         with Kept(lasting(self.model)), running(Step()) as step:
             self.model(x, training=False)
-        return {call.layer.name: tf.cast(call.outputs, tf.float32) for call in step.calls}
+        return outputs_of(step.calls, self._named)

@@ -43,13 +43,14 @@ def check_period(value, units, dt):
 
 
 def time_constant(layer, name, value, units, above=0.0):
-    """A checked time constant as the cell uses it: a number or None as it is, a list as a constant [H].
+    """A checked time constant as the cell keeps it: a number or None as it is, a list as a NumPy array [H].
 
-    An initializer becomes an untrained weight [H]; what it draws must exceed `above`. Both have the variable dtype:
-    half precision would round exp(-1/700) to a tau of 683 ms.
+    (A tensor made here would be an input of a graph that is exported to ONNX.) An initializer becomes an untrained
+    weight [H]; what it draws must exceed `above`. Both have the variable dtype: half precision would round exp(-1/700)
+    to a tau of 683 ms.
     """
     if isinstance(value, list):
-        return tf.constant(value, layer.variable_dtype)
+        return np.array(value, layer.variable_dtype)
     if value is None or isinstance(value, Real):
         return value
     weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **NO_AUTOCAST)

@@ -71,7 +71,7 @@ class TrainedCell(WideCell):
         """Freezes the constants that do not learn at their values, so that an exported graph has them."""
         for name, value in self._constants.items():
             if value is not None and name not in self.learn and not isinstance(value, float):
-                self._constants[name] = tf.constant(tf.convert_to_tensor(value).numpy())
+                self._constants[name] = tf.convert_to_tensor(value).numpy()
 
     def learned_weights(self) -> dict[str, tf.Variable]:
         """The weights of the constants that learn, the logarithms of their values [H], by the constants' names."""
@@ -84,7 +84,7 @@ class TrainedCell(WideCell):
             value = tf.exp(tf.convert_to_tensor(value))
             if isinstance(start, list) and 0.0 in start:  # a 0 stays 0
                 value *= tf.constant([float(x != 0.0) for x in start], value.dtype)
-        return value
+        return tf.constant(value) if isinstance(value, np.ndarray) else value
 
     def decay_of(self, name: str) -> Any:
         """The decay factor of a step by the time constant `name`: a number or a tensor [H]."""

@@ -138,7 +138,10 @@ def _checked_words(x, y, lengths, answer):
         what = "a target for each word" if answer is not None else "a target for each step, as answer=None"
         raise ValueError(f"y must have {what}, {x.shape[:axes]}; received {y.dtype} of shape {y.shape}.")
     if answer is not None and y.shape[1:2] == x.shape[1:2] and (y.ndim > 2 or y.dtype.kind in "iu"):
-        raise ValueError(f"answer must be None for targets at every step, y of shape {y.shape}; received {answer!r}.")
+        raise ValueError(
+            f"answer must be None for targets at every step, y of shape {y.shape}; received {answer!r}. A vector for "
+            "each word must have floating point numbers: y.astype('float32')."
+        )
     lengths = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
     whole = lengths.shape == x.shape[:1] and lengths.dtype.kind in "iu"
     if not whole or lengths.min() < 1 or lengths.max() > x.shape[1]:

@@ -72,7 +72,7 @@ class Backup(StreamBackup):
     def on_epoch_end(self, epoch, logs=None):
         progress, now = self.progress, time.monotonic()
         progress.seconds, self._time = progress.seconds + now - self._time, now
-        progress.curve.append(self.feed.row(self.model, epoch + 1, self.pieces + self._since, progress.seconds, logs))
+        progress.curve.append(self.feed.row(self.model, epoch + 1, self._heard(), progress.seconds, logs))
         progress.counts = self.feed.counts(self.model)
         score = self.feed.sign * float(logs[self.feed.monitor]) if self.feed.monitor else 0.0
         score = -math.inf if math.isnan(score) else score

@@ -212,7 +212,7 @@ class Stream(Feed):
         """The errors on a stream in which each of the test words comes about once."""
         stretches = -(-len(self._test_words[0]) // self.rows)
         pieces = stretches * self._stretch // self.settings.piece + 1  # the last step asks no more
-        hear, count = hearing(model), WordCount(last=stretches * self.rows)
+        hear, count = hearing(model, {}), WordCount(last=stretches * self.rows)
         for x, classes, weights in self._pieces(self._test_words).take(pieces):
             count.add(hear(x)[0].numpy(), classes.numpy(), weights.numpy())
         return {"words": count.heard, "word_error": count.error}

@@ -49,7 +49,7 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
     run_dir, revision = pathlib.Path(run_dir), git_revision()  # now: the checkout may move on while this runs
     feed = Epochs(experiment, verbose) if stream is None else Stream(experiment, stream, verbose)
     with contextlib.ExitStack() as stack:
-        if run_dir.is_dir():  # else it is made when all is ready
+        if exists := run_dir.is_dir():  # else it is made when all is ready
             stack.enter_context(alone(run_dir))
         backup = open_backup(run_dir, feed, resume)
         feed.load(backup.pieces)
@@ -65,10 +65,11 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
             backup.restore(model)
         except ValueError as error:
             raise UserError(f"{error} {GOOD_COPY}") from error
-        if not run_dir.is_dir():
+        if not exists:
             with explained(f"{run_dir} cannot be made", "Name another --run-dir."):
-                run_dir.mkdir(parents=True)
+                run_dir.mkdir(parents=True, exist_ok=True)
             stack.enter_context(alone(run_dir))
+            check_empty(run_dir)  # another run may have begun there in the meantime
         with explained(f"{run_dir} cannot be written", "Name another --run-dir."):
             remove_parts(run_dir)
         write_json(run_dir / CONFIG, feed.config())  # from now on the run can be gone on with
@@ -105,16 +106,21 @@ def train(experiment, run_dir, resume=False, command="", verbose="auto", stream=
     return results
 
 
+def check_empty(run_dir):
+    """Raises `UserError` for a directory that holds anything but the parts that a process killed at once leaves."""
+    with explained(f"{run_dir} cannot be read", "Name another --run-dir."):
+        if any(not path.name.startswith(PART) for path in run_dir.iterdir()):
+            raise UserError(
+                f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
+            )
+
+
 def open_backup(run_dir, feed, resume):
     """The `Backup` of a run, with all that it goes on from; raises `UserError` where the directory does not fit."""
     if run_dir.exists() and not run_dir.is_dir():
         raise UserError(f"{run_dir} is a file: name another --run-dir.")
     if not resume and run_dir.exists():
-        with explained(f"{run_dir} cannot be read", "Name another --run-dir."):  # a process killed at once leaves parts
-            if any(not path.name.startswith(PART) for path in run_dir.iterdir()):
-                raise UserError(
-                    f"{run_dir} already holds something: name another --run-dir, or go on with its run by --resume."
-                )
+        check_empty(run_dir)
     if resume:
         before, settings = read_settings(run_dir, stream=feed.settings is not None)
         changes = differences(before, feed.experiment)

@@ -9,12 +9,15 @@ from ..layers.encoder import SpikeEncoder
 from ..layers.time_average import TimeAverage
 
 # Keras layers whose output at a step depends on that step alone; those of `ALONG_AXIS` if the axis is the last one.
-EACH_STEP = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "TimeDistributed", "Masking", "Rescaling")
+EACH_STEP = ("Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "TimeDistributed", "Masking", "Rescaling")
 ALONG_AXIS = ("LayerNormalization", "BatchNormalization", "Normalization", "Softmax")
+IN_TRAINING = ("Dropout", "SpatialDropout1D", "GaussianDropout", "GaussianNoise")  # and nothing elsewhere
 
 
 def chain(model, each_step=False):
     """The layers of a built Keras model in their order, without a `TimeAverage` at the end; a ValueError for any other.
+
+    Keras layers that do nothing outside of training, such as Dropout, are left out.
 
     They are `RNN`, `Readout` and `keras.layers.RNN` over a cell of this package, at least one of them, and a
     `SpikeEncoder`, which comes first. With `each_step` Keras layers that act on each step alone may be among them, and
@@ -22,7 +25,8 @@ def chain(model, each_step=False):
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"model must be a built Keras model; received {model!r}.")
-    layers = layers_of(model)
+    in_training = tuple(getattr(keras.layers, name) for name in IN_TRAINING)
+    layers = [layer for layer in layers_of(model) if not isinstance(layer, in_training)]
     if layers and isinstance(layers[-1], TimeAverage):
         layers.pop()
     for layer in layers:
@@ -67,7 +71,7 @@ def layers_of(model):
 
 
 def acts_on_each_step(layer):
-    """True for a Keras layer whose output at a step depends on that step alone, except in training."""
+    """True for a Keras layer whose output at a step depends on that step alone."""
     if isinstance(layer, tuple(getattr(keras.layers, name) for name in ALONG_AXIS)):
         return all(axis in (-1, 2) for axis in tf.nest.flatten(layer.axis))
     return isinstance(layer, tuple(getattr(keras.layers, name) for name in EACH_STEP))

@@ -244,9 +244,9 @@ def learner(model: Model, y: tf.TensorSpec | None = None, update_every: int = 1)
         save                                                  -> all variables, by name
         restore   all variables, by name                      -> done
 
-    The loss is that of each step's outputs. A `TimeAverage` at the end of the model is left out, and so are its
-    Dropout layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are not
-    looked at, unlike in `Model`, for a device would spend its time on that.
+    The loss is that of each step's outputs. A `TimeAverage` at the end of the model is left out, and so are its Dropout
+    and GaussianNoise layers. A step whose x, loss or gradients are not finite moves nothing. The states themselves are
+    not looked at, unlike in `Model`, for a device would spend its time on that.
 
     Under KeRNL, M and gamma do not learn, for that takes a second, perturbed pass. In linear memory an M that learns in
     the model moves by as much as the direct effect of the recurrent weights does, drive W_rec^T. Elsewhere M stands

@@ -21,7 +21,7 @@ NOT_OWN = ("_variables", "_trainable_variables", "_current_learning_rate")
 
 
 def checked(model):
-    """The layers of a model that can learn step by step, without Dropout; raises for any other."""
+    """The layers of a model that can learn step by step, as `chain` has them; raises for any other."""
     layers = chain(model, each_step=True)
     if not isinstance(model, Model) or getattr(model, "optimizer", None) is None or not model.loss:
         raise ValueError(f"model must be a kernl_keras.Model that is compiled with a loss; received {model!r}.")
@@ -41,7 +41,7 @@ def checked(model):
                     f"layer {layer.name!r} must have a rule that learns at every step by traces, such as 'eprop' or "
                     f"'kernl'; received {rule!r}."
                 )
-    return [layer for layer in layers if not isinstance(layer, keras.layers.Dropout)]
+    return layers
 
 
 def network_of_steps(layers):
@@ -113,8 +113,8 @@ def optimizer_of(model):
 
 def is_sparse(loss):
     """True for a loss that compares with integers: by the name of its class or function, not by a user's."""
-    if isinstance(loss, (list, tuple)):
-        return any(is_sparse(each) for each in loss)
+    if isinstance(loss, (list, tuple, dict)):
+        return any(is_sparse(each) for each in tf.nest.flatten(loss))
     functions = loss, getattr(loss, "fn", None)  # itself, or the one that Keras made a loss of
     names = [type(loss).__name__, *(getattr(each, "__name__", "") for each in functions)]
     return "sparse" in (loss if isinstance(loss, str) else " ".join(names)).lower()

@@ -31,9 +31,9 @@ def one_step(model: keras.Model) -> keras.Model:
     Args:
         model: a built chain of layers over the package's hidden and readout cells, in any order with `SpikeEncoder` and
             with Keras layers that act on each step alone: Dense, Activation, ReLU, LeakyReLU, ELU, Rescaling, Softmax,
-            Normalization, LayerNormalization and BatchNormalization over the last axis, Dropout (which does nothing
-            here), TimeDistributed, and Masking (a masked step leaves all states as they are). A `TimeAverage` at the
-            end is left out: the caller averages the last steps.
+            Normalization, LayerNormalization and BatchNormalization over the last axis, TimeDistributed, and Masking (a
+            masked step leaves all states as they are). Dropout and GaussianNoise, which do nothing outside of training,
+            are left out, as a `TimeAverage` at the end is: the caller averages the last steps.
 
     Returns:
         A `keras.Model` that maps x [B, F] and the states to the outputs [B, n] and the states, in dicts. It is made to

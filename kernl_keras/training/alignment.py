@@ -140,8 +140,8 @@ class Alignments:
         variables, lags, explained, taken = {}, {}, {}, set()
         with Kept(lasting(self.model)):
             calls, errors = backpropagated_errors(self.model, self.layers, x, y, sample_weight)
-            for layer, call, error in zip(self.layers, calls, errors):
-                name = distinct(layer.name, taken)
+            for call, error in zip(calls, errors):
+                layer, name = call.layer, distinct(call.layer.name, taken)
                 rules = self._rules_of(layer)
                 parts, by_rule = self._contributions(layer, rules, call, error)
                 asked = [rule for rule in self.rules if rule in rules]
@@ -208,11 +208,11 @@ class Alignments:
 
 
 def backpropagated_errors(model, layers, x, y, sample_weight):
-    """The last `Call` of each layer and its errors L [B, T, H], by backpropagation through the layers above."""
+    """The last `Call` of each layer that is called, and its errors L [B, T, H], by backpropagation from above."""
     with tf.GradientTape() as tape, running(Step(exact=True)) as step:
         y_pred = model(x, training=False)
         loss = model.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
-    calls = [[call for call in step.calls if call.layer is layer][-1] for layer in layers]
+    calls = [calls[-1] for layer in layers if (calls := [call for call in step.calls if call.layer is layer])]
     outputs = [call.outputs for call in calls]
     return calls, tape.gradient(loss, outputs, unconnected_gradients="zero")
 

@@ -95,7 +95,7 @@ def show_data(given):
     Both are as they were given to `fit`; a `validation_split` holds out the last examples, before `fit` shuffles.
     """
     x, data, share = given.get("x"), given.get("validation_data"), given.get("validation_split")
-    if data is None and share:
+    if data is None and share and _examples(x) is not None:  # of anything else Keras says that it cannot be split
         first = math.floor(len(tf.nest.flatten(x)[0]) * (1.0 - share))
         data = tf.nest.map_structure(lambda array: None if array is None else array[first:], (x, given.get("y")))
     callbacks = given.get("callbacks")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ..keras_version import keras
 from ..layers.diagnostics import ACTIVITY, EXPLAINED_OF, LEARNING, Means
 from ..layers.names import rule_layers
+from .optimizers import learning_rate
 
 OWN = ("weight_gradient_norm", "sensitivity_gradient_norm", "skipped_updates")
 DIAGNOSTICS = (*LEARNING, *ACTIVITY, *OWN)
@@ -32,6 +33,8 @@ MESSAGES = {
     "{feature} is {size:.3g}{smallest}, where the initial weights are made for about 1. Scale every feature to mean 0 "
     "and standard deviation 1, as with keras.layers.Normalization: its adapt(x) measures the training data, and the "
     "layer comes first in the model.",
+    "no rate": "Nothing was learned: the learning rate was 0 in the whole epoch, after {updates} updates. Its schedule "
+    "may have ended: compile the model again with another learning rate.",
     "restarted": "M of layer {name!r} learns little: in {restarted_perturbations:.0%} of the steps the perturbation "
     "exceeded max_perturbation and started anew. Lower recurrent_gain or surrogate_damping, or take the rule's "
     "perturbation='replica'.",
@@ -116,12 +119,13 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.record.clear()
         self.model._diagnostics.reset_state()
-        self._epoch = epoch + 1
+        self._epoch, self._rate = epoch + 1, float(learning_rate(self.model.optimizer))
 
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
         if not self._looked:
-            sizes = {layer.name: layer.diagnostics.input_sizes() for layer in rule_layers(self.model)}
+            layers = [layer for layer in rule_layers(self.model) if layer.built]  # a subclass may call not all of them
+            sizes = {layer.name: layer.diagnostics.input_sizes() for layer in layers}
             self._looked = not any(each is None for each in sizes.values())  # after a batch that counted
             for name, each in sizes.items():
                 if self._looked and (message := not_scaled(name, each)):
@@ -140,11 +144,15 @@ class Watch(keras.callbacks.Callback):
         if summary.steps and summary.skipped == summary.steps:  # nothing was counted: no loss is not a loss of 0
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
+        problems = []
+        if self._rate == float(learning_rate(self.model.optimizer)) == 0.0:
+            problems.append((self, "no rate", MESSAGES["no rate"].format(updates=int(self.model.optimizer.iterations))))
         for layer in rule_layers(self.model):
-            for word, message in out_of_range(layer.name, layer.diagnostics.result()):
-                if (layer, word) not in self._said:
-                    self._said.add((layer, word))
-                    self._warn(message)
+            problems += [(layer, *each) for each in out_of_range(layer.name, layer.diagnostics.result())]
+        for of, word, message in problems:
+            if (of, word) not in self._said:
+                self._said.add((of, word))
+                self._warn(message)
 
     def _warn(self, message):
         warnings.warn(message, RuntimeWarning, stacklevel=3)

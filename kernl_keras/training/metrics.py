@@ -36,10 +36,14 @@ def present(sample_weight, x, y=None):
     return tf.cast(counts, tf.float32)
 
 
-def counted_targets(y, y_pred, sample_weight):
+def counted_targets(model, y, y_pred, sample_weight):
     """The targets with 0 for NaN and infinity that do not count, because 0 times NaN would be NaN."""
     if isinstance(y, dict) and isinstance(sample_weight, dict):
         sample_weight = {name: sample_weight.get(name) for name in y}
+    if isinstance(y, dict):
+        names = getattr(model, "output_names", None) or ()
+        named = y_pred if isinstance(y_pred, dict) else dict(zip(names, tf.nest.flatten(y_pred)))
+        y_pred = {name: named.get(name) for name in y}
     targets = tf.nest.flatten(y)
     for given in (sample_weight, [getattr(output, "_keras_mask", None) for output in tf.nest.flatten(y_pred)]):
         weights = tf.nest.flatten(given)
@@ -70,7 +74,8 @@ def build_metrics(model, y, y_pred):
         if not model.compiled_loss.built:  # it counts the losses of each output
             model.compiled_loss.build(y_pred)
         if model.compiled_metrics is not None and not model.compiled_metrics.built:
-            model.compiled_metrics.build(y_pred, y)
+            # The same order for both, as Keras does it when it updates them.
+            model.compiled_metrics.build(y_pred, model.compiled_metrics._conform_to_outputs(y_pred, y))
     elif model._compile_metrics is not None and not model._compile_metrics.built:
         model._compile_metrics.build(y, y_pred)
 
@@ -81,7 +86,7 @@ def update_metrics(model, y, y_pred, sample_weight):
     metrics = model._compile_metrics if IS_KERAS_3 else model.compiled_metrics
     if metrics is None:
         return
-    for kind, targets in ((WEIGHTED, y), (UNWEIGHTED, counted_targets(y, y_pred, sample_weight))):
+    for kind, targets in ((WEIGHTED, y), (UNWEIGHTED, counted_targets(model, y, y_pred, sample_weight))):
         kept = vars(metrics)[kind]  # which are left out; not by setattr: Keras would track the empty ones
         vars(metrics)[kind] = [()] * len(kept)
         try:

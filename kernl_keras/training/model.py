@@ -27,6 +27,7 @@ from .optimizers import (
     unscaled,
     update,
     variable_groups,
+    warn_of_unreached,
 )
 from .state import Kept, begin_anew, finite_goes_on, fresh_states, lasting
 
@@ -94,8 +95,9 @@ class Model(CompiledModel):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> "Model":
-        kind = _kind_of(args, kwargs)
-        if kind and issubclass(cls, (FunctionalModel, SequentialModel)) and not issubclass(cls, kind):
+        kind, maker = _kind_of(args, kwargs), next(base for base in cls.__mro__ if "__init__" in vars(base))
+        ours = maker in (FunctionalModel, SequentialModel)  # else the arguments are those of a user's own class
+        if kind and ours and not issubclass(cls, kind):
             ways = "a list of layers", "inputs and outputs"
             now, before = ways if kind is SequentialModel else ways[::-1]
             raise TypeError(
@@ -221,7 +223,7 @@ class Model(CompiledModel):
             one gradient for each of `trainable_variables`, in their order, without the scale of a `LossScaleOptimizer`;
             None for a weight that no loss reaches.
         """
-        x, y = tf.nest.map_structure(tf.convert_to_tensor, (x, y))
+        x, y = tf.nest.map_structure(lambda part: None if part is None else tf.convert_to_tensor(part), (x, y))
         gradients: dict[int, tf.Tensor] = {}
         with gradients_released_with(self):
             with Kept(lasting(self)):
@@ -234,10 +236,13 @@ class Model(CompiledModel):
                     gradients[id(variable)] = unscaled(gradient, loss_scale(optimizer))
         return [gradients.get(id(variable)) for variable in self.trainable_variables]
 
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None) -> tf.Tensor:
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> tf.Tensor:
         """Keras' hook: the loss of a batch. A target that does not count may be NaN."""
-        y = counted_targets(y, y_pred, sample_weight)
-        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight)
+        y = counted_targets(self, y, y_pred, sample_weight)
+        more = {"training": training} if IS_KERAS_3 else {}
+        return super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **more)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, tf.Tensor]:
         """Keras' hook: adds a batch to the compiled metrics. For the weighted ones such a target may be NaN as well."""
@@ -273,6 +278,7 @@ class Model(CompiledModel):
 
             # All other weights by the loss, with the new M and gamma, if everything is finite.
             weight_group = take_gradients(tape, forward.loss, weights, self.optimizer)
+            warn_of_unreached(weights, weight_group)
             if not sensitivity_group.variables:  # the weights would wait for an M that never learns
                 weights_now = True
             groups, before = (sensitivity_group, weight_group), all_finite([*left, *losses])
@@ -281,11 +287,15 @@ class Model(CompiledModel):
             update(weight_group, good & weights_now)
 
             # Metrics. Then, after a bad batch, all is put back, but for a loss scale that was too large.
-            targets = counted_targets(y, forward.y_pred, sample_weight)
+            targets = counted_targets(self, y, forward.y_pred, sample_weight)
             if IS_KERAS_3:  # Keras 2 counts the loss in `compute_loss`
                 self._loss_tracker.update_state(losses[0].tensor, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
             logs = self.compute_metrics(x, y, forward.y_pred, sample_weight)
             kept.put_back(~good)
+            if tf.executing_eagerly() and not good:  # metrics that first made their variables now
+                for metric in self.metrics:
+                    if any(id(variable) not in kept.before for variable in metric.variables):
+                        metric.reset_state()
             overflow = goes_on & before & ~finite & tf.reduce_all([group.finite | group.overflow for group in groups])
             for group in groups:
                 lower_loss_scale(group, overflow & group.overflow)

@@ -52,7 +52,7 @@ class Record:
 
     def __init__(self, stop):
         self.stop = stop
-        self._suspects = []
+        self._suspects, self._starts = [], {}  # of all steps that were traced, and where those of each begin
         self._numbers = first_replicas(np.zeros(4, np.int64), "nonfinite")
 
     def goes_on(self):
@@ -64,8 +64,11 @@ class Record:
         suspects = [suspect for suspect in suspects if can_be_nonfinite(suspect.tensor)]
         # Only a bad batch is looked at.
         bad = tf.cond(good, lambda: tf.zeros(len(suspects), tf.bool), lambda: tf.stack(not_finite(suspects)))
-        first = tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
-        self._suspects = [x._replace(tensor=None) for x in suspects]  # no tensor of a traced step is kept
+        known = tuple(x._replace(tensor=None) for x in suspects)  # no tensor of a traced step is kept
+        if known not in self._starts:
+            self._starts[known] = len(self._suspects)
+            self._suspects += known
+        first = self._starts[known] + tf.argmax(whole_sum(tf.cast(bad, tf.int32)) > 0)
         steps, skipped, step, suspect = tf.unstack(self._numbers)
         steps += 1
         new = tf.logical_and(tf.logical_not(good), skipped == 0)

@@ -5,6 +5,7 @@ An optimizer with a loss scale multiplies the loss and divides the gradients, so
 
 import contextlib
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -124,6 +125,18 @@ def take_gradients(tape, loss, variables, optimizer):
     finite = tf.math.is_finite(norm)
     overflow = tf.logical_and(tf.logical_not(finite), scale > 1.0 if is_dynamic(optimizer) else tf.constant(False))
     return Group(optimizer, variables, gradients, norm, finite, overflow)
+
+
+def warn_of_unreached(variables, group):
+    """Warns, as Keras does, of variables that the loss does not reach, and so have no place in their `Group`."""
+    reached = set(map(id, group.variables))
+    if names := [getattr(each, "path", each.name) for each in variables if id(each) not in reached]:
+        warnings.warn(
+            f"Gradients do not exist for variables {names} when minimizing the loss. Errors reach a kernl_keras.RNN "
+            "through its outputs alone, and what makes its inputs, not through its final or initial states, but under "
+            "rule=kernl_keras.rules.BPTT(tape=True).",
+            stacklevel=2,
+        )
 
 
 def update(group, condition):

@@ -19,10 +19,13 @@ def lasting(model, metrics=True):
 
 
 def moved(model):
-    """All variables that training changes, a list: trained weights, `lasting`, and the variables of both optimizers."""
+    """All variables that training, or a callback, changes: trained weights, `lasting`, those of both optimizers."""
     variables = [*model.trainable_variables, *lasting(model, metrics=False)]
     for optimizer in (model.optimizer, model.sensitivity_optimizer):
         variables += optimizer_variables(optimizer)
+        rate = getattr(getattr(optimizer, "inner_optimizer", optimizer), "_learning_rate", None)
+        if not IS_KERAS_3 and isinstance(rate, tf.Variable):  # Keras 2 does not count it among the variables
+            variables.append(rate)
     return variables
 
 

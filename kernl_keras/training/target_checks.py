@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..keras_version import IS_KERAS_3, keras
+from ..layers.readout import Readout
+from ..layers.time_average import TimeAverage
 
 LOSSES = {  # Keras' losses by the kind of targets that they need
     "numbers": ("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy"),
@@ -23,6 +25,26 @@ def check_targets(model, name, y, weight):
         return
     for target in _targets_of(model, name, y, weight):
         _check_target(*target)
+    for number, (key, output) in enumerate(_outputs_by_name(model).items()):
+        check_logits(output, _part_of(model.loss, key, number))
+
+
+def check_logits(output, loss):
+    """Raises where one of Keras' losses takes the potentials of a `Readout`, or their means, for probabilities."""
+    layer, node, _ = output._keras_history
+    if isinstance(layer, TimeAverage):
+        (received, *_) = getattr(layer._inbound_nodes[node], "input_tensors" if IS_KERAS_3 else "keras_inputs")
+        layer = received._keras_history[0]
+    loss = _loss_of(loss)
+    settings = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    kind = type(loss) if settings else loss
+    name = getattr(kind, "__name__", "")
+    crossentropy = "crossentropy" in name.lower() and kind is getattr(keras.losses, name, None)
+    if isinstance(layer, Readout) and crossentropy and not settings.get("from_logits", False):
+        raise ValueError(
+            f"loss must have from_logits=True, as the outputs of {layer.name!r}, a Readout, are no probabilities; "
+            f"received {name}. Take an object such as keras.losses.SparseCategoricalCrossentropy(from_logits=True)."
+        )
 
 
 def _check_target(name, values, weight, output, loss):
@@ -73,14 +95,27 @@ def _check_weight(name, shape, examples, output):
         )
 
 
+def _loss_of(loss):
+    """The function or object that a word stands for; None for one that Keras does not know."""
+    if not isinstance(loss, str):
+        return loss
+    try:
+        return keras.losses.get(loss)
+    except ValueError:
+        return None
+
+
+def _outputs_by_name(model):
+    """The symbolic outputs by their names, a dict; empty for a subclassed model."""
+    outputs = getattr(model, "outputs", None) or []
+    if outputs and isinstance(model.output, dict):
+        return model.output
+    return dict(zip(getattr(model, "output_names", range(len(outputs))), outputs))
+
+
 def _asked_of_targets(loss):
     """The key of `LOSSES`; None for a user's own loss, or one with another axis."""
-    if isinstance(loss, str):
-        try:
-            loss = keras.losses.get(loss)
-        except ValueError:  # Keras says that it does not know it
-            return None
-    kind = loss
+    loss = kind = _loss_of(loss)
     if isinstance(loss, keras.losses.Loss):
         kind = type(loss)
         if loss.get_config().get("axis", -1) != -1:
@@ -96,8 +131,7 @@ def _targets_of(model, name, y, weight):
     """
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
-        named = model.output if isinstance(model.output, dict) else dict(zip(model.output_names, outputs))
-        for number, (key, output) in enumerate(named.items()):
+        for number, (key, output) in enumerate(_outputs_by_name(model).items()):
             target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
             if loss is not None and (y is None or hasattr(target, "shape")):
                 yield f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss
