@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..keras_version import keras
 from ..layers.diagnostics import ACTIVITY, EXPLAINED_OF, LEARNING, Means
 from ..layers.names import rule_layers
-from .optimizers import learning_rate
+from .optimizers import scheduled_rate
 
 OWN = ("weight_gradient_norm", "sensitivity_gradient_norm", "skipped_updates")
 DIAGNOSTICS = (*LEARNING, *ACTIVITY, *OWN)
@@ -119,7 +119,7 @@ class Watch(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.record.clear()
         self.model._diagnostics.reset_state()
-        self._epoch, self._rate = epoch + 1, float(learning_rate(self.model.optimizer))
+        self._epoch, self._rate = epoch + 1, scheduled_rate(self.model.optimizer)
 
     def on_train_batch_end(self, batch, logs=None):
         self.record.check(self._epoch)
@@ -145,7 +145,7 @@ class Watch(keras.callbacks.Callback):
             logs.update({name: math.nan for name in logs if not name.startswith(("val_", "skipped"))})
             return
         problems = []
-        if self._rate == float(learning_rate(self.model.optimizer)) == 0.0:
+        if self._rate == scheduled_rate(self.model.optimizer) == 0.0:
             problems.append((self, "no rate", MESSAGES["no rate"].format(updates=int(self.model.optimizer.iterations))))
         for layer in rule_layers(self.model):
             problems += [(layer, *each) for each in out_of_range(layer.name, layer.diagnostics.result())]

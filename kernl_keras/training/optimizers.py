@@ -208,9 +208,16 @@ def averaged(model):
             variable.assign(value)
 
 
-def learning_rate(optimizer):
-    """The present learning rate, of a schedule that of the next step."""
+def scheduled_rate(optimizer):
+    """The learning rate of the next step by the optimizer's schedule, a float; None without one."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a `LossScaleOptimizer`
     # Keras 2's `learning_rate` is a schedule's value at the last step.
     rate = getattr(optimizer, "_learning_rate", optimizer.learning_rate)
-    return rate(optimizer.iterations) if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else rate
+    is_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    return float(rate(optimizer.iterations)) if is_schedule else None
+
+
+def learning_rate(optimizer):
+    """The present learning rate, of a schedule that of the next step, a float."""
+    scheduled = scheduled_rate(optimizer)
+    return float(getattr(optimizer, "inner_optimizer", optimizer).learning_rate) if scheduled is None else scheduled

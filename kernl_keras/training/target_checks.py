@@ -108,9 +108,9 @@ def _loss_of(loss):
 def _outputs_by_name(model):
     """The symbolic outputs by their names, a dict; empty for a subclassed model."""
     outputs = getattr(model, "outputs", None) or []
-    if outputs and isinstance(model.output, dict):
-        return model.output
-    return dict(zip(getattr(model, "output_names", range(len(outputs))), outputs))
+    if isinstance(named := getattr(model, "output", None), dict):  # a sequential model may have none yet
+        return named
+    return dict(zip(getattr(model, "output_names", None) or range(len(outputs)), outputs))
 
 
 def _asked_of_targets(loss):

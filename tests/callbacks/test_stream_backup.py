@@ -191,6 +191,43 @@ def test_pieces_are_counted_that_were_learned(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_the_last_call_of_an_epoch_may_be_short(tmp_path):
+    """Ten pieces, four in a call."""
+    model, backup = simple(steps_per_execution=4), kk.StreamBackup(tmp_path / "backup.npz")
+    model.fit(pieces().take(10), callbacks=[backup], shuffle=False, verbose=0)
+    assert backup.pieces == int(model.optimizer.iterations) == 10
+
+
+class Halve(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        for optimizer in (self.model.optimizer, self.model.sensitivity_optimizer):
+            optimizer.learning_rate.assign(optimizer.learning_rate / 2.0)
+
+
+def test_learning_rates_that_a_callback_sets_and_bfloat16_come_back(tmp_path):
+    def made():
+        keras.utils.set_random_seed(3)
+        inputs = keras.Input(batch_shape=(B, P, I))
+        x = keras.layers.Dense(3, dtype="bfloat16")(inputs)
+        model = kk.Model(inputs, kk.Readout(3, stateful=True)(kk.RNN(kk.LeakyRNNCell(4), seed=1, stateful=True)(x)))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        rates = keras.optimizers.SGD(0.5), keras.optimizers.SGD(0.25)
+        model.compile(rates[0], loss, sensitivity_optimizer=rates[1], run_eagerly=True)
+        return model
+
+    first, again = made(), made()
+    path = tmp_path / "backup.npz"
+    learn(first, kk.StreamBackup(path), 2, callbacks=[Halve()])
+    kk.StreamBackup(path).restore(again)
+    all_same(everything(again), everything(first))
+    for optimizers, rate in (
+        ((first.optimizer, again.optimizer), 0.125),
+        ((first.sensitivity_optimizer, again.sensitivity_optimizer), 0.0625),
+    ):
+        assert [float(each.learning_rate) for each in optimizers] == [rate] * 2
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_an_epoch_that_ends_early(tmp_path):
     """As a callback wants it, or because the data, of unknown size, are at their end."""
     model, backup = simple(), kk.StreamBackup(tmp_path / "backup.npz")

@@ -140,8 +140,31 @@ def test_what_is_no_stream_of_classes_is_said(tmp_path):
         train(model, [kk.StreamMonitor(None)], x=pieces().map(lambda x, y, weight: (x, y)))
     with pytest.raises(ValueError, match="targets that are classes, integers .*; received float32"):
         train(model, [kk.StreamMonitor(None)], x=pieces().map(lambda x, y, weight: (x, tf.cast(y, "float32"), weight)))
+    of_a_generator = tf.data.Dataset.from_generator(lambda: iter(pieces()), output_signature=pieces().element_spec)
+    for data in (pieces().take(9), of_a_generator):  # either would be taken twice, or be at its end too soon
+        with pytest.raises(ValueError, match="StreamMonitor needs a stream without end, each of whose pieces it takes"):
+            train(model, [kk.StreamMonitor(None)], x=data)
     with pytest.raises(ValueError, match="steps_per_epoch must be a multiple of steps_per_execution, 3; received 4"):
         train(network(steps_per_execution=3, run_eagerly=True), [kk.StreamMonitor(None)])
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="log_dir must be a folder that can be written"):
         train(model, [kk.StreamMonitor(tmp_path / "file")])
+
+
+def test_layers_of_one_name_in_nested_models_are_told_apart():
+    """The mean over layers is that of the model, and each has numbers of its own."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Input((None, I))
+    nested = keras.Model(inner, kk.RNN(kk.LIFCell(4, input_gain=9.0), "eprop", name="hidden")(inner))
+    inputs = keras.Input(batch_shape=(B, P, I))
+    silent = kk.RNN(kk.LIFCell(4, kernel_initializer="zeros", recurrent_initializer="zeros"), "eprop", name="hidden")
+    both = keras.layers.Concatenate()([nested(inputs), silent(inputs)])
+    model = kk.Model(inputs, kk.Readout(3, stateful=True)(both))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
+    monitor = kk.StreamMonitor(None)
+    with pytest.warns((RuntimeWarning, UserWarning)):  # one is silent, and two are not stateful
+        history = model.fit(pieces(), steps_per_epoch=2, callbacks=[monitor], verbose=0).history
+    rates = monitor.rates.result()
+    assert set(rates) == {"hidden", "hidden_1"} and min(rates.values()) == 0.0 < max(rates.values())
+    np.testing.assert_allclose(history["firing_rate"], np.mean(list(rates.values())), rtol=1e-6)

@@ -23,6 +23,7 @@ from kernl_keras.experiments.feeds import Epochs
 from kernl_keras.experiments.files import UserError, write_json
 from kernl_keras.experiments.run import evaluate, read_config, train
 from kernl_keras.keras_version import IS_KERAS_3, keras
+from kernl_keras.training.nonfinite import Suspect
 from kernl_keras.training.optimizers import averaged
 
 from ..reference.tools import all_same
@@ -264,8 +265,9 @@ def a_backup(folder, monitor="val_x", sign=1, model=None):
 def run_epochs(backup, values):
     """Epochs 1, 2, .. that log `values`; the weight is the number of the epoch."""
     for epoch, value in enumerate(values, 1):
-        for batch in range(3):
-            backup.on_train_batch_end(batch)
+        backup.model._nonfinite.clear()
+        for _ in range(3):
+            backup.model._nonfinite.write(True, [Suspect("loss", "result", tf.zeros(1))])
         backup.model.set_weights([np.full((1, 1), float(epoch))])
         backup.on_epoch_end(epoch - 1, {"val_x": np.float32(value)})
     return backup
@@ -540,3 +542,18 @@ def test_a_model_that_is_none_is_not_evaluated(straight, tmp_path, change, setti
         break_model(tmp_path, change)
     with pytest.raises(UserError, match=message):
         evaluate(tmp_path, verbose=0)
+
+
+def test_of_two_runs_that_begin_together_one_goes_on(tmp_path, monkeypatch):
+    """The other one makes the directory while this one's data are loaded."""
+    load = Epochs.load
+
+    def load_late(feed, pieces):
+        load(feed, pieces)
+        (tmp_path / "new").mkdir()
+        (tmp_path / "new" / "config.json").write_text("{}")
+
+    monkeypatch.setattr(Epochs, "load", load_late)
+    with pytest.raises(UserError, match="already holds something: name another --run-dir"):
+        train(TINY, tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["config.json"]

@@ -36,8 +36,9 @@ def test_keras_layers_of_each_step():
     layers = [of_keras.Masking(), of_keras.Dense(H), kk.SpikeEncoder(2, "current"), of_keras.LayerNormalization()]
     layers += [hidden(), of_keras.BatchNormalization(), of_keras.Activation("tanh"), of_keras.Dropout(0.1), readout()]
     layers += [of_keras.TimeDistributed(of_keras.Dense(O)), of_keras.ReLU(), of_keras.ELU(), kk.TimeAverage()]
-    model = keras.Model(inputs, through(layers, inputs))
-    assert chain(model, each_step=True) == layers[:-1]
+    model = keras.Model(inputs, through([of_keras.GaussianNoise(0.1), *layers], inputs))
+    in_training = layers.pop(7)  # Dropout, which is left out as noise is
+    assert isinstance(in_training, of_keras.Dropout) and chain(model, each_step=True) == layers[:-1]
     with pytest.raises(ValueError, match="made of SpikeEncoder, .* cells, and TimeAverage; received 'masking.*'"):
         chain(model)
 

@@ -88,11 +88,19 @@ def test_one_step_with_states(step, interpreter):
 
 @pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no export to ONNX")
 @pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")  # tf2onnx's
-def test_onnx(tmp_path):
+@pytest.mark.parametrize(
+    "cell",
+    [
+        lambda: kk.LIFCell(H, adaptation_strength=[1.0] * H),  # a constant for each unit
+        pytest.param(lambda: kk.ResonatorCell(H, period=kk.LogSpaced(4.0, 20.0)), marks=pytest.mark.slow),
+        pytest.param(lambda: kk.LeakyRNNCell(H), marks=pytest.mark.slow),
+    ],
+)
+def test_onnx(cell, tmp_path):
     """By way of tf2onnx; of any batch size."""
     pytest.importorskip("tf2onnx", reason="the export to ONNX needs tf2onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="a network in ONNX needs onnxruntime to run")
-    (_, model), x = network(kk.LIFCell(H, adaptation_strength=1.0)), digits(B, T)
+    (_, model), x = network(cell()), digits(B, T)
     expected = model.predict(x, verbose=0)  # before the export: Keras wants the model to have been called
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # it reports an optimization that it cannot make
     model.export(tmp_path / "network.onnx", format="onnx", verbose=False)

@@ -59,6 +59,8 @@ CASES = {
     "states, not finite": Case(nan=7, stateful=True),  # on the first
     "bptt": Case(dict(rule="bptt"), masked=True, weighted=True),
     "rate": Case(drawn=True, rate=True),
+    "firing rate": Case(dict(rule="eprop", activity_regularizer=kk.FiringRate(100.0, strength=1000.0))),
+    "firing rate, masks": Case(dict(rule="eprop", activity_regularizer=kk.FiringRate(50.0, strength=1e3)), masked=True),
     "least squares, masks": Case(compile=dict(sensitivity_optimizer=None), masked=True),
     "loss scale": Case(clip=0.02, weighted=True, scale=2.0**15),
     "too large a loss scale": Case(clip=0.02, weighted=True, scale=2.0**124),

@@ -164,7 +164,7 @@ def test_only_who_asks_to_shuffle_what_has_an_order_is_warned(of):
     seen = []
     inputs = keras.Input((3,))
     model = kk.Model(inputs, keras.layers.Dense(1)(inputs))
-    model.compile("sgd", lambda y, _: (seen.append(float(y[0, 0])), tf.reduce_sum(y, -1))[1], run_eagerly=True)
+    model.compile("sgd", lambda y, z: (seen.append(float(y[0, 0])), tf.reduce_sum(y + z, -1))[1], run_eagerly=True)
     given = {"generator": ((x[n : n + 1], y[n : n + 1]) for n in range(8)), "array": x}.get(of, data)
     asked = {"shuffle": True} if of == "asked for" else {"steps_per_epoch": 8} if of == "generator" else {}
     warned = IS_KERAS_3 and of == "asked for"

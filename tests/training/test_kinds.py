@@ -238,3 +238,47 @@ def test_a_class_of_ones_own_has_one_kind(first):
     with pytest.raises(TypeError, match=f"Mine must be made of {first} again, as before .*; received {then}"):
         made_of(then)
     assert made_of(first).rule_layers
+
+
+class OfUnits(kk.Model):
+    """Its arguments are its own; they look like Keras'."""
+
+    def __init__(self, units, outputs):
+        super().__init__([kk.RNN(kk.LIFCell(units), "eprop"), kk.Readout(outputs)])
+
+
+class OfSizes(kk.Model):
+    def __init__(self, sizes):
+        inputs = keras.Input((T, I))
+        super().__init__(inputs, through([kk.Readout(size) for size in sizes], inputs))
+
+
+def test_a_class_with_arguments_of_its_own_is_made_again():
+    for units in (4, 5):
+        assert OfUnits(units, outputs=2)(X).shape[-1] == 2 and OfSizes([units, 3])(X).shape[-1] == 3
+
+
+class Parts(kk.Model):
+    """It never calls one of its layers, and has Keras 3's whole signature of `compute_loss`."""
+
+    def __init__(self, rule):
+        super().__init__()
+        self.used, self.unused = (kk.RNN(kk.LIFCell(4, input_gain=9.0), rule, seed=1) for _ in range(2))
+        self.readout = kk.Readout(O)
+
+    def call(self, x):
+        return self.readout(self.used(x))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+
+@pytest.mark.parametrize("rule", ["kernl", "eprop"])
+@pytest.mark.filterwarnings("ignore:.build... was called on layer")  # Keras 3 says that it cannot build the one
+def test_a_layer_that_is_never_called(rule, tmp_path):
+    model, y = Parts(rule), np.zeros((6, T, O), "float32")
+    model.compile("sgd", "mse", run_eagerly=True)
+    alignment = kk.GradientAlignment(tmp_path, examples=(X, y), windows=1)
+    model.fit(X, y, callbacks=[alignment], verbose=0)
+    assert {name.split("/")[0] for name in alignment.history[-1][1].variables} == {model.used.name}
+    assert 0.0 < model.diagnostics()["firing_rate"]

@@ -196,6 +196,15 @@ def test_inputs_and_targets_go_by_their_names():
     model.train_on_batch(x, y)
 
 
+def test_what_is_not_finite_is_named_after_another_trace():
+    """Integer targets cannot be NaN, so their trace has other suspects."""
+    model, good = build("stop"), np.zeros((B, O), "float32")
+    for y in (good, good.astype("int32")):
+        model.train_on_batch(X[:B], y)
+    with pytest.raises(FloatingPointError, match="target of the batch holds NaN"):
+        model.train_on_batch(X[:B], np.full_like(good, np.nan))
+
+
 @slow
 def test_an_epoch_without_a_good_batch_has_no_loss():
     """A loss of 0 would be the best there is. The step is counted from the beginning of each epoch.
@@ -322,3 +331,25 @@ def test_a_target_that_counts_is_named():
     x, y, weights = data("steps", np.nan)
     with pytest.raises(FloatingPointError, match="stopped at step 1: target of the batch"):
         answering(on_nonfinite="stop").train_on_batch(x, y, sample_weight=weights + 1.0)
+
+
+def test_masked_targets_of_named_outputs_in_another_order():
+    inputs = keras.Input((T, I))
+    masked = keras.layers.Masking()(inputs)
+    outputs = [keras.layers.Dense(1, name="b")(masked), keras.layers.Dense(1, name="a")(keras.layers.Flatten()(inputs))]
+    model = kk.Model(inputs, outputs)
+    model.compile("sgd", "mse", run_eagerly=True, on_nonfinite="stop")
+    x = np.concatenate([X[:B, :4], np.zeros((B, T - 4, I), "float32")], 1)
+    y = {"a": np.ones((B, 1), "float32"), "b": np.where(np.arange(T) < 4, 1.0, np.nan)[None, :, None].repeat(B, 0)}
+    model.train_on_batch(x, y)  # which stops where a target that counts is NaN
+    with pytest.raises(FloatingPointError, match='target "b"'):
+        model.train_on_batch(x, {**y, "b": np.full((B, T, 1), np.nan)})
+
+
+def test_a_metric_that_a_bad_first_batch_made_begins_anew():
+    """R2Score makes its variables when it first hears of a batch."""
+    model = build(run_eagerly=True)
+    model.compile("sgd", "mse", metrics=[keras.metrics.R2Score()], run_eagerly=True)
+    with pytest.warns(RuntimeWarning, match="skipped"):
+        history = model.fit(np.r_[X[:B] * np.nan, X[:B]], np.r_[Y[:B], Y[:B]], batch_size=B, shuffle=False, verbose=0)
+    assert np.isfinite(history.history["r2_score"])
