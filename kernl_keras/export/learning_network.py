@@ -14,6 +14,7 @@ from ..layers.rnn import RNN
 from ..training.model import Model
 from ..training.optimizers import build_optimizers, learning_rate, leave_out_of_decay, variable_groups
 from ..training.state import layer_states
+from ..training.target_checks import check_logits
 from .chain import chain
 
 # Attributes of Keras' optimizers that hold no variables of their own; the last is made anew at every step.
@@ -25,6 +26,7 @@ def checked(model):
     layers = chain(model, each_step=True)
     if not isinstance(model, Model) or getattr(model, "optimizer", None) is None or not model.loss:
         raise ValueError(f"model must be a kernl_keras.Model that is compiled with a loss; received {model!r}.")
+    check_logits(model)
     for layer in layers:
         if isinstance(layer, (keras.layers.Masking, keras.layers.BatchNormalization)):
             why = "no step is left out" if isinstance(layer, keras.layers.Masking) else "one example has no statistics"

@@ -45,6 +45,12 @@ def check_data(model, method, args, kwargs):
             "class_weight must be None for answers at every step, as Keras looks for the class on the axis of the "
             f"steps; received {weights!r}. Give the weights of the steps, sample_weight [examples, steps]."
         )
+    spec = x.element_spec if isinstance(x, tf.data.Dataset) else ()
+    if weights is not None and isinstance(spec, tuple) and len(spec) == 3:
+        raise ValueError(
+            "class_weight must be None for data with sample weights, as of kernl_keras.data.full_batches; received "
+            f"{weights!r}. Multiply it into them, as by data.map(lambda x, y, w: (x, y, w * tf.gather([0.5, 2.0], y)))."
+        )
     if count and (split := given.get("validation_split")):
         learned_from = math.floor(count * (1.0 - split))
         _check_batches(model, "x without its validation_split", learned_from, batch, steps)

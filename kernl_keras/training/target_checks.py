@@ -25,12 +25,16 @@ def check_targets(model, name, y, weight):
         return
     for target in _targets_of(model, name, y, weight):
         _check_target(*target)
-    for number, (key, output) in enumerate(_outputs_by_name(model).items()):
-        check_logits(output, _part_of(model.loss, key, number))
+    check_logits(model)
 
 
-def check_logits(output, loss):
+def check_logits(model):
     """Raises where one of Keras' losses takes the potentials of a `Readout`, or their means, for probabilities."""
+    for number, (key, output) in enumerate(_outputs_by_name(model).items()):
+        _check_logits_of(output, _part_of(model.loss, key, number))
+
+
+def _check_logits_of(output, loss):
     layer, node, _ = output._keras_history
     if isinstance(layer, TimeAverage):
         (received, *_) = getattr(layer._inbound_nodes[node], "input_tensors" if IS_KERAS_3 else "keras_inputs")

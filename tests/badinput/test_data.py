@@ -60,7 +60,8 @@ def dataset(*parts, batch=B, **settings):
     return tf.data.Dataset.from_tensor_slices(parts if len(parts) > 1 else parts[0]).batch(batch, **settings)
 
 
-STATEFUL, EVERY_STEP, VECTORS = {"batch": B}, {"average": False}, {"loss": "categorical_crossentropy"}
+STATEFUL, EVERY_STEP = {"batch": B}, {"average": False}
+VECTORS = {"loss": keras.losses.CategoricalCrossentropy(from_logits=True)}
 BATCH, LOSS = "data: a batch that does not fit a stateful model", "data: targets that do not fit loss or outputs"
 SEQUENCES, NOTHING, FEATURES = "data: sequences that are no array", "data: nothing", "data: other features"
 ONE_VALUE = {**EVERY_STEP, "loss": "mse", "units": 1}
@@ -111,6 +112,13 @@ REFUSED = [  # kind, settings of the model, what it is asked for, argument and r
     (LOSS, {"loss": "mae"}, lambda m: m.fit(X, Y), "y must have shape [examples, 3]", "(8,)", None),
     (LOSS, {"loss": "mse"}, lambda m: m.fit(X, Y[:, None]), "y must have shape [examples, 3]", "(8, 1)", None),
     (LOSS, {"loss": "binary_crossentropy"}, lambda m: m.fit(X, ONE_HOT[:, :2]), "[examples, 3]", "(8, 2)", None),
+    (LOSS, {}, lambda m: m.fit(dataset(X, Y, np.ones(8)), class_weight={0: 1.0, 1: 2.0, 2: 1.0}),
+     "class_weight must be None for data with sample weights", "{0: 1.0", "Multiply it into them"),
+    (LOSS, {"loss": "sparse_categorical_crossentropy"}, lambda m: m.fit(X, Y), "loss must have from_logits=True",
+     "received sparse_categorical_crossentropy", "SparseCategoricalCrossentropy(from_logits=True)"),
+    (LOSS, {**EVERY_STEP, "loss": keras.losses.CategoricalCrossentropy()}, lambda m: m.fit(X, np.zeros((8, T, 3))),
+     "loss must have from_logits=True", "received CategoricalCrossentropy", "from_logits=True"),
+    (LOSS, {"loss": "sparse_categorical_crossentropy"}, kk.learner, "loss must have from_logits=True", "sparse", None),
     (LOSS, {}, lambda m: m.fit(X, Y, sample_weight=np.ones((8, T))), "sample_weight must have shape [examples]",
      "(8, 5)", None),
     (LOSS, {}, lambda m: m.fit(X, Y, sample_weight=np.ones(7)), "as many examples as the targets (8)", "(7,)", None),
