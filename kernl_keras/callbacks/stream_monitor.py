@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import integer
-from ..layers.names import named_rule_layers, outputs_of
+from ..layers.names import named_rule_layers
 from ..layers.step import Step, running
 from ..training.compiled import compiled_as
 from ..training.state import Kept, finite_goes_on, lasting
@@ -254,6 +254,6 @@ def hearing(model, named):
     def hear(x):
         with running(Step()) as step, finite_goes_on(model):
             outputs = model(x, training=False)
-        return outputs, outputs_of(step.calls, named)
+        return outputs, step.outputs(named)
 
     return compiled_as(model, hear)

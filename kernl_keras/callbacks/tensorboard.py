@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import layers_that_learn_constants, named_rule_layers, outputs_of, weight_names
+from ..layers.names import layers_that_learn_constants, named_rule_layers, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
@@ -142,4 +142,4 @@ class TensorBoard(EventWriter):
         """The outputs of each `RNN` layer: `{its name: [B, T, H]}`."""
         with Kept(lasting(self.model)), running(Step()) as step:
             self.model(x, training=False)
-        return outputs_of(step.calls, self._named)
+        return step.outputs(self._named)

@@ -2,8 +2,6 @@
 
 import re
 
-import tensorflow as tf
-
 from ..keras_version import keras, short_name
 from .rnn import RNN
 
@@ -22,12 +20,6 @@ def named_rule_layers(model):
     """`{name: layer}` of the `rule_layers`. Those in nested models may have one name; here each has its own."""
     taken: set[str] = set()
     return {distinct(layer.name, taken): layer for layer in rule_layers(model)}
-
-
-def outputs_of(calls, named):
-    """The outputs [B, T, H] of each of the `named_rule_layers` in its last of the calls, a dict."""
-    outputs = {id(call.layer): tf.cast(call.outputs, tf.float32) for call in calls}
-    return {name: outputs[id(layer)] for name, layer in named.items() if id(layer) in outputs}
 
 
 def layers_that_learn_constants(model):

@@ -37,6 +37,11 @@ class Step:
         """The `Earlier` of the layer whose outputs these sequences are; None if there is none, or it does not fit."""
         return next((each for each in self.earlier if each.outputs is sequences and each.fits(marks)), None)
 
+    def outputs(self, named):
+        """The outputs [B, T, H] of layers `{name: layer}`, each in its last call, by the same names."""
+        last = {id(call.layer): tf.cast(call.outputs, tf.float32) for call in self.calls}
+        return {name: last[id(layer)] for name, layer in named.items() if id(layer) in last}
+
     def own_reports(self):
         """The reports of this graph. Keras 3 builds a subclassed model by a call in another one."""
         here = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()

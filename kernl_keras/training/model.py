@@ -62,7 +62,8 @@ class Model(CompiledModel):
     Checks: data that do not fit a model are refused before anything is traced, by a ValueError that says what to do:
     batches that a stateful model has no states for, sequences of different lengths, targets that do not fit the loss or
     the outputs. Losses of your own are not checked. `fit` warns, once, of a layer whose inputs are not scaled, that is
-    silent or spikes at almost every step, or whose perturbations restart too often.
+    silent or spikes at almost every step, or whose perturbations restart too often; of weights that no loss reaches;
+    and of an epoch in which the learning rate of a schedule was 0.
 
     `fit` and `evaluate` report the loss and the compiled metrics, as in any Keras model; `diagnostics()` has other
     measurements. `evaluate` and `predict` draw no noise.

@@ -132,9 +132,8 @@ def warn_of_unreached(variables, group):
     reached = set(map(id, group.variables))
     if names := [getattr(each, "path", each.name) for each in variables if id(each) not in reached]:
         warnings.warn(
-            f"Gradients do not exist for variables {names} when minimizing the loss. Errors reach a kernl_keras.RNN "
-            "through its outputs alone, and what makes its inputs, not through its final or initial states, but under "
-            "rule=kernl_keras.rules.BPTT(tape=True).",
+            f"Gradients do not exist for variables {names} when minimizing the loss. Errors do not go through the "
+            "initial and final states of a kernl_keras.RNN, but with rule=kernl_keras.rules.BPTT(tape=True).",
             stacklevel=2,
         )
 

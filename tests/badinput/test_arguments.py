@@ -221,6 +221,6 @@ def test_models_that_are_none_are_refused(function, model):
 
 def test_the_rule_of_a_layer_cannot_be_changed():
     layer = kk.RNN(kk.LIFCell(2), rule="eprop")
-    with pytest.raises(AttributeError, match="rule|setter"):
+    with pytest.raises(AttributeError, match="rule"):
         layer.rule = "bptt"
     assert isinstance(layer.rule, kk.rules.EProp)

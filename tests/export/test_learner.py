@@ -302,9 +302,15 @@ def test_a_bad_x_that_a_frozen_layer_stops_moves_nothing():
 
 def test_which_losses_compare_with_integers():
     of = keras.losses
-    sparse = CLASSES, [CLASSES], of.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"
+    sparse = (
+        CLASSES,
+        [CLASSES],
+        {"readout": CLASSES},
+        of.sparse_categorical_crossentropy,
+        "sparse_categorical_crossentropy",
+    )
     named = of.SparseCategoricalCrossentropy(name="ce"), of.MeanSquaredError(name="of sparse events")
-    assert [is_sparse(loss) for loss in (*sparse, *named, "mse")] == [True] * 5 + [False] * 2
+    assert [is_sparse(loss) for loss in (*sparse, *named, "mse")] == [True] * 6 + [False] * 2
 
 
 def test_bad_input(trained):

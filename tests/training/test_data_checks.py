@@ -180,3 +180,12 @@ def test_words_of_another_length_are_no_other_features():
     model(np.array([[1, 2, 0, 3, 0]]))  # built on five steps
     short = np.array([[1, 2, 3], [4, 1, 2]])
     np.testing.assert_allclose(model.predict_on_batch(short), model(short), rtol=1e-6)
+
+
+def test_a_data_set_is_not_split():
+    inputs = keras.Input((3,))
+    model = kk.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.compile("sgd", "mse", run_eagerly=True)
+    data = tf.data.Dataset.from_tensor_slices((np.ones((4, 3)), np.ones((4, 1)))).batch(2)
+    with pytest.raises(ValueError, match="validation_split. is only supported for"):  # Keras' words
+        model.fit(data, validation_split=0.5, verbose=0)

@@ -170,3 +170,18 @@ def test_one_large_feature_is_enough_and_small_ones_are_not():
     assert not_scaled("hidden", np.array([1.0, 0.0, 1e-4])) is None
     assert not_scaled("hidden", np.array([np.nan, 1.0])) is None
     assert "feature 1 is 11, where" in not_scaled("hidden", np.array([0.0, 11.0]))
+
+
+def test_an_epoch_with_a_rate_of_zero_is_reported_and_a_warm_up_is_not():
+    """A constant rate of 0 was meant."""
+    schedules = keras.optimizers.schedules
+    ended, warm_up = schedules.PolynomialDecay(0.1, 2, 0.0), schedules.PolynomialDecay(0.0, 2, 0.1)
+    for rate, warned in ((0.0, [0, 0]), (warm_up, [0, 0]), (ended, [0, 1])):
+        inputs = keras.Input((3,))
+        model = kk.Model(inputs, keras.layers.Dense(1)(inputs))
+        model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
+        for expected in warned:  # two updates in each
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                model.fit(np.ones((2, 3)), np.ones((2, 1)), batch_size=1, verbose=0)
+            assert sum("learning rate was 0 in the whole epoch" in str(each.message) for each in said) == expected
