@@ -325,6 +325,14 @@ def test_a_weight_that_no_loss_reaches_has_no_gradient_and_stays():
         assert (gradient is None) == (id(weight) in cut) == bool((weight.numpy() == old).all())
 
 
+def test_a_model_without_targets_has_gradients():
+    """TensorBoard asks for them. The loss is the layer's own."""
+    inputs = keras.Input(X.shape[1:])
+    model = kk.Model(inputs, keras.layers.Dense(2, activity_regularizer="l2")(inputs))
+    model.compile("sgd", run_eagerly=True)
+    assert all(np.any(gradient) for gradient in model.gradients(X, None))
+
+
 # Optimizers
 
 
