@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..checks import flag
-from ..layers.names import layers_that_learn_constants, named_rule_layers, weight_names
+from ..layers.names import layers_that_learn_constants, named_layers, named_rule_layers, weight_names
 from ..layers.step import Step, running
 from ..training.diagnostics import with_diagnostics
 from ..training.optimizers import learning_rate
@@ -35,9 +35,10 @@ class TensorBoard(EventWriter):
     - `hidden/spikes` of each `RNN` layer whose units spike, `hidden/activity` of all others: image, one an example,
       train
 
-    A second weight of the same name in a layer is `layer/weight_1`. The gradients are those of `Model.gradients` for a
-    few fixed examples, not for the last batch. In an image 0 is white, red is positive and blue negative; gamma goes
-    from purple, 0, to yellow. In a raster time runs rightwards and unit 0 is at the top; spikes are black.
+    A second weight of the same name in a layer is `layer/weight_1`, and a second layer of the same name `layer_1`. The
+    gradients are those of `Model.gradients` for a few fixed examples, not for the last batch. In an image 0 is white,
+    red is positive and blue negative; gamma goes from purple, 0, to yellow. In a raster time runs rightwards and unit 0
+    is at the top; spikes are black.
 
     Training is the same, bit for bit, without the callback (but for Keras 2's random layers, such as `Dropout`, under
     `run_eagerly`: they count their calls in Python).
@@ -102,7 +103,8 @@ class TensorBoard(EventWriter):
         logs["learning_rate"] = learning_rate(self.model.optimizer)
         if hasattr(self.model, "sensitivity_optimizer"):
             logs["sensitivity_learning_rate"] = learning_rate(self.model.sensitivity_optimizer)
-        cells = [(layer.name, layer.cell) for layer in layers_that_learn_constants(self.model)]
+        learn, layers = layers_that_learn_constants(self.model), named_layers(self.model).items()
+        cells = [(name, layer.cell) for name, layer in layers if layer in learn]
         constants = {f"{name}/{each}": cell.constant(each).numpy() for name, cell in cells for each in cell.learn}
         if self._batch is None and (self.histograms or self.images or self.raster):
             self._batch = self._fixed_examples()

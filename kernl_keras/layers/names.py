@@ -16,10 +16,17 @@ def rule_layers(model):
     return [layer for layer in sublayers(model) if isinstance(layer, RNN)]
 
 
+def named_layers(model):
+    """`{name: layer}` of all layers that are no models, `RNN` layers first. Each has a name of its own, even in nested
+    models whose layers have one name."""
+    layers, taken = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)], set()
+    layers.sort(key=lambda layer: not isinstance(layer, RNN))
+    return {distinct(layer.name, taken): layer for layer in layers}
+
+
 def named_rule_layers(model):
-    """`{name: layer}` of the `rule_layers`. Those in nested models may have one name; here each has its own."""
-    taken: set[str] = set()
-    return {distinct(layer.name, taken): layer for layer in rule_layers(model)}
+    """`{name: layer}` of the `rule_layers`, by the names of `named_layers`."""
+    return {name: layer for name, layer in named_layers(model).items() if isinstance(layer, RNN)}
 
 
 def layers_that_learn_constants(model):
@@ -64,9 +71,8 @@ def weight_names(model):
     The layer is the `RNN` layer that has the weight, else the outermost layer that is no model.
     """
     owners = {}
-    layers = [layer for layer in sublayers(model) if not isinstance(layer, keras.Model)]
-    for layer in rule_layers(model) + layers:
+    for name, layer in named_layers(model).items():
         for variable in layer.trainable_weights:
-            owners.setdefault(id(variable), layer.name)
+            owners.setdefault(id(variable), name)
     variables, taken = model.trainable_variables, set()
     return [distinct(f"{owners.get(id(variable), model.name)}/{short_name(variable)}", taken) for variable in variables]

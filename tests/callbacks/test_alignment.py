@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.callbacks.alignment import scalars
@@ -95,3 +96,15 @@ def test_steps_in_which_m_and_gamma_learn_alone_count(tmp_path):
     for _ in range(2):
         model.fit(*data(), batch_size=2, verbose=0, shuffle=False, callbacks=[callback])
     assert [step for step, _ in callback.history] == [0, 2, 4, 4, 6, 8]
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_skipped_is_no_step(tmp_path):
+    x, y = data()
+    x[:4] = np.nan
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+    callback = kk.GradientAlignment(tmp_path, 1, tuple(part[:4] for part in data(1)), ("eprop",), windows=1)
+    with pytest.warns(RuntimeWarning, match="skipped"):
+        build().fit(batches, epochs=2, verbose=0, callbacks=[callback])
+    assert [step for step, _ in callback.history] == [0, 0, 1, 1, 2]
+    assert [step for step, _ in written_in(tmp_path)["alignment/hidden/eprop/cosine"]] == [0, 1, 2]

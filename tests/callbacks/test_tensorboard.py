@@ -242,6 +242,26 @@ def test_any_keras_model_has_weights_and_rasters(tmp_path):
     assert tags == {"fit/loss", "fit/mae", "fit/learning_rate", *SHAPES, "hidden/spikes"}
 
 
+def test_layers_of_one_name_have_names_of_their_own(tmp_path):
+    """In nested models; the constants that learn, too."""
+
+    def hidden(units):
+        return kk.RNN(kk.LIFCell(units, learn="tau_m"), "eprop", name="hidden")
+
+    inner, inputs = keras.Input((T, I)), keras.Input((T, I))
+    nested = keras.Model(inner, hidden(3)(inner))
+    model = kk.Model(inputs, kk.Readout(O, name="readout")(hidden(4)(nested(inputs))))
+    model.compile("sgd", "mse")
+    callback = kk.TensorBoard(tmp_path, examples=(VALIDATION[0], np.zeros((6, T, O), "float32")))
+    model.fit(VALIDATION[0], np.zeros((6, T, O)), verbose=0, callbacks=[callback])
+    found = events(tmp_path)["train"]
+    units = {name: found[f"{name}/tau_m"][1][1][:, 2].sum() for name in ("hidden", "hidden_1")}
+    assert sorted(units.values()) == [3, 4]
+    for name, count in units.items():
+        assert found[f"{name}/recurrent_kernel"][1][1][:, 2].sum() == count**2
+        assert decode(found[f"{name}/spikes"][1][1]).shape[1] % count == 0
+
+
 def test_what_is_not_finite_is_shown_and_stops_nothing(tmp_path):
     class Exploding(kk.Model):
         def gradients(self, x, y):

@@ -51,9 +51,17 @@ TABLE = {
         lambda: functional(functional(hidden("hidden")), keras.layers.Dense(2, name="readout")),
         [*HIDDEN, "readout/kernel", "readout/bias"],
     ),
+    "one name inside and outside": (
+        lambda: functional(functional(hidden("hidden")), hidden("hidden", "membrane", units=5)),
+        [*HIDDEN, *(name.replace("hidden", "hidden_1") for name in HIDDEN[:-1])],
+    ),
     "subclassed, a wrapper": (subclassed, [*HIDDEN, "each/kernel", "each/bias"]),
 }
-LAYERS = {"two layers": ["hidden", "upper"], "cells in one layer": []}  # and "hidden" of the others
+LAYERS = {
+    "two layers": ["hidden", "upper"],
+    "one name inside and outside": ["hidden", "hidden"],
+    "cells in one layer": [],
+}  # and "hidden" of the others
 
 
 @pytest.mark.parametrize("case", TABLE)
