@@ -53,7 +53,7 @@ WAYS = {  # the network; its rule, or what learns of it; and the learning rates 
     "backpropagation": ("kernl", "bptt", RATES[:1]),
     "GRU, readout only": ("gru", "readout", RATES),
     "GRU": ("gru", "all", RATES),
-    IN_LITERT: ("kernl", "kernl", RATES),
+    IN_LITERT: ("kernl", "kernl", RATES[:1]),
 }
 
 
@@ -109,9 +109,7 @@ class Learner:
 
 
 class OnDevice:
-    """The same in LiteRT, step by step: an update comes after all words, and in one of eight calls, to save time."""
-
-    every = 8
+    """The same in LiteRT, step by step: an update comes after all words."""
 
     def __init__(self, model, answer_steps, time_steps):
         Interpreter = litert_interpreter()
@@ -125,20 +123,16 @@ class OnDevice:
         """Sets the weights, and all else as it is before the first step."""
         weights = {name: weights[name.replace("_", "/", 1)] for name in self.names}
         self.run["restore"](**{**self.first, **weights, "optimizer_learning_rate": np.float32(rate)})
-        self.calls, self.begin = 0, self._weights()
-        self.averages = self.begin
+        self.begin = self.averages = self._weights()
 
     def learn(self, x, y):
-        """Learns from words one after the other, in the first of eight calls, and not in the others."""
-        self.calls += 1
-        if self.calls % self.every != 1:
-            return
+        """Learns from words one after the other."""
         for word, digit in zip(x, y):
             self.run["reset"]()
             for number, now in enumerate(word):
                 asked = np.float32([number >= len(word) - self.last])
                 self.run["learn"](x=now[None], y=np.int32([digit]), sample_weight=asked)
-        self.averages = averaged(self.averages, self._weights(), AVERAGED**self.every)
+        self.averages = averaged(self.averages, self._weights())
 
     def errors(self, *parts):
         """As `Learner.errors`."""
@@ -157,9 +151,9 @@ class OnDevice:
         return [saved[name] for name in self.names]
 
 
-def averaged(averages, weights, stays=AVERAGED):
+def averaged(averages, weights):
     """The averages after an update."""
-    return [stays * average + (1.0 - stays) * weight for average, weight in zip(averages, weights)]
+    return [AVERAGED * average + (1.0 - AVERAGED) * weight for average, weight in zip(averages, weights)]
 
 
 def answering(begin, averages):
