@@ -1,9 +1,11 @@
 """`Exponential`: the kernels exp(-gamma d) of the published rule, and their prediction of a perturbation."""
 
+import math
 from typing import Any
 
 import tensorflow as tf
 
+from ..cells.constants import Between
 from ..cells.hidden import HiddenCell
 from ..checks import flag, integer, keras_object
 from ..keras_version import NO_AUTOCAST, serializable
@@ -53,7 +55,7 @@ class Exponential(Kernel):
             name="temporal_filter",
             shape=(units,) if self.count == 1 else (self.count, units),
             initializer=lambda shape, dtype=None, **_: self.initial_filter(layer, shape, dtype),
-            constraint=tf.nn.relu,  # as "non_neg", which in Keras 2 knows single precision only
+            constraint=Between(0.0, math.inf),  # as "non_neg", which in Keras 2 knows single precision only
             trainable=learns and self.learn,
             dtype=layer.cell.variable_dtype,
             **NO_AUTOCAST,
