@@ -43,6 +43,8 @@ if IS_KERAS_3:
             return (output, *states) if self.return_state else output
 
 else:
+    from contextlib import nullcontext as AutocastScope
+
     import tf_keras as keras
     from tf_keras.src.engine.functional import Functional
 
@@ -129,9 +131,11 @@ def run_loop(layer, sequences, initial_state, mask, training):
     states = [tf.cast(tf.convert_to_tensor(state), layer.cell.compute_dtype) for state in states]
     last_output, outputs, states = layer.inner_loop(sequences, states, mask, training)
     if layer.stateful:
+        dtype = layer.variable_dtype
         with tf.control_dependencies([sequences]):  # if the data set is over, Keras learns it within its compiled step
-            for variable, state in zip(layer.states, states):
-                variable.assign(state if IS_KERAS_3 else tf.cast(state, variable.dtype))  # Keras 3 casts by itself
+            with AutocastScope(dtype):  # where a scope names no dtype, Keras 3.12 rounds to single precision
+                for variable, state in zip(layer.states, states):
+                    variable.assign(tf.cast(state, dtype))
     return [
         tf.cast(each, layer.compute_dtype) for each in (outputs if layer.return_sequences else last_output, *states)
     ]

@@ -1,6 +1,7 @@
 """A program as a user writes it, for `tests/test_types.py`: mypy --strict has nothing to say, but to `REFUSED`."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -49,7 +50,7 @@ def train(model: kk.Model) -> float:
     return alignment.variables["hidden/kernel"]["eprop"].cosine
 
 
-def by_hand() -> np.ndarray:
+def by_hand() -> np.ndarray[Any, Any]:
     x, w = np.ones((1, 3, 2)), np.ones((2, 2))
     c = kk.naive.constants(2, tau_m=10.0)
     run = kk.naive.spiking(x, w, w, np.zeros(2), c)

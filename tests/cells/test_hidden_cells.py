@@ -107,14 +107,15 @@ def test_the_config_covers_the_signature_and_makes_the_same_cell(kind):
     """Initializers with seeds: the copy from the config starts and runs as the original."""
     names, settings, defaults = constructor_arguments(kind), SETTINGS[kind], kind(4).get_config()
     assert set(kind.arguments()) == set(names) == set(settings)
-    cell = kind(**settings, name="cell", dtype="float64")
+    dtype = "float32" if keras.__version__.startswith("3.12.") else "float64"  # its L1 has single precision alone
+    cell = kind(**settings, name="cell", dtype=dtype)
     config = cell.get_config()
     untouched = {"units", "discretization"} if kind is kk.LeakyRNNCell else {"units"}  # a period leaves no choice of it
     assert all(config[name] != defaults[name] for name in names if name not in untouched)
     copy, outputs = keras.layers.deserialize(keras.layers.serialize(cell)), []
-    assert copy.get_config() == config and copy.name == "cell" and copy.compute_dtype == "float64"
+    assert copy.get_config() == config and copy.name == "cell" and copy.compute_dtype == dtype
     for one in (cell, copy):
-        layer = keras.layers.RNN(one, return_sequences=True, dtype="float64")
+        layer = keras.layers.RNN(one, return_sequences=True, dtype=dtype)
         outputs.append(layer(tf.constant(draw(1, B, T, I))))
         weights = [f"log_{name}" for name in settings["learn"]]
         weights += ["kernel", "recurrent_kernel"] + ["bias"] * settings["use_bias"]
