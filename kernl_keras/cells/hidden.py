@@ -66,6 +66,7 @@ class HiddenCell(TrainedCell):
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
     PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
     NOISE: tuple[str, ...] = ("current", "synapse")
+    DIRECT_EFFECT_ON: str | None = None  # which of them shows M, Eq. (41); None for what the perturbation observes
     NOISE_OF_OUTPUT = "synapse"  # where noise on the output enters: "state" if S keeps it, as `perturb` does
     SEGMENTS = 12  # segments of the last steps in linear memory where units have no periods, see `rules.LinearTraces`
     input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default

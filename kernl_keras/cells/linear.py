@@ -39,6 +39,7 @@ class LinearStep(NamedTuple):
     direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
     gate: Any = 1.0  # 0 where refractory
     heard: Any = 1.0  # the factor of its input: f'(g(t)) of a rate unit, what a `Unit` hears now beside one at rest
+    heard_beside: tuple = ()  # the same of y but the potential, where a current of a `Unit` moves several at once
     presynaptic: Any = 0.0  # S(t), or h(t) of a rate unit, in the steps of a `Past`
     continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
 
@@ -79,14 +80,24 @@ class LinearStep(NamedTuple):
         )
 
     def forward(self, x, current, arrived=0.0):
-        """Eq. (37): `Changes` from those of x(t-1), a tuple, and I(t); `arrived` is a further one of the potential."""
+        """Eq. (37): `Changes` from those of x(t-1), a tuple, and I(t).
+
+        `arrived` comes on top, from other units: what it would add to the potential of a unit at rest.
+        """
         units = x[0].shape[-1]
         y = [plus(dot(row, x), sum_over_currents(q, current, units)) for row, q in zip(self.P, self.Q)]
-        y[0] = plus(y[0], arrived)
+        if not nothing(arrived):
+            y[0] = plus(y[0], self.gate * self.heard * arrived)
+            for number, heard in enumerate(self.heard_beside, 1):
+                y[number] = plus(y[number], times(heard, arrived))
         distance = dot(self.r, y)
         output = plus(times(self.psi, distance), sum_over_currents(self.direct, current, units))
         after = [plus(dot(row, y), times(s, output)) for row, s in zip(self.K, self.s)]
         return Changes(y, distance, output, tuple(tensor(change, like=x[0]) for change in after))
+
+    def error_of_arrived(self, y):
+        """The error of `arrived`, from those of y(t), of which the potential's is the first."""
+        return plus(self.gate * self.heard * y[0], dot(self.heard_beside, y[1:]))
 
     def back(self, later, error, distance=0.0):
         """Eq. (38): l(t-1) and `Errors` from l(t), a tuple, and E(t); `distance` is a further error of the distance."""

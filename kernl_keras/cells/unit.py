@@ -107,6 +107,7 @@ class Unit(HiddenCell):
     KERNELS = ("whole_unit", "exponential")
     output_kind = "spikes"
     NOISE_OF_OUTPUT = "state"
+    DIRECT_EFFECT_ON = "voltage"  # the first state, for the distance may see a current only later
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -273,7 +274,8 @@ class Unit(HiddenCell):
 
     def linear_step(self, residuals: UnitStep, p: Any) -> LinearStep:
         step = self._linearised(self.Own(*residuals.start), residuals.current, residuals.output, p)
-        return step._replace(heard=step.Q[0] / p.drive)  # a unit may hear less in some states, or nothing
+        heard = [0.0 if nothing(q) else q / p.drive for q in step.Q]  # a unit may hear less in some states, or nothing
+        return step._replace(heard=heard[0], heard_beside=tuple(heard[1:]))
 
     def _at_rest(self, p, zeros):
         """The `LinearStep` of units at rest, all entries tensors; `zeros` [H] or [.., H]."""

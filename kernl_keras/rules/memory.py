@@ -174,7 +174,8 @@ class LinearMemory:
     def followed(self, step):
         """The `LinearStep` of the own states that the rule follows."""
         own = self.rule.followed(step).first(self.cell.count_own(self.rule.adaptation))
-        return own._replace(gate=1.0, heard=1.0, presynaptic=None, continues=1.0, reset=(0.0,) * len(own.s))
+        constant = {"gate": 1.0, "heard": 1.0, "heard_beside": (), "presynaptic": None, "continues": 1.0}
+        return own._replace(**constant, reset=(0.0,) * len(own.s))
 
     def unpack(self, traces):
         """The `Memory` from a list of its tensors."""

@@ -1,5 +1,6 @@
 """`Tangent`, `Twin` and `Replica`: the perturbations that M and gamma learn from, Eq. (18), and their base."""
 
+import copy
 from typing import Any, get_args
 
 import tensorflow as tf
@@ -27,6 +28,14 @@ class Perturbation(Settings):
         one_of("perturbation", type(self).__name__.lower(), cell.PERTURBATIONS)
         if self.observe is not None:
             one_of("observe", self.observe, cell.OBSERVABLES)
+
+    def observing(self, observable: Observable | None) -> "Perturbation":
+        """The same perturbation, but with another observable; itself for None."""
+        if observable is None:
+            return self
+        other = copy.copy(self)
+        other.observe = observable
+        return other
 
     def observed(self, cell: HiddenCell, observables: dict[str, tf.Tensor]) -> tf.Tensor:
         """The value that is observed [B, H]; by default the cell's first observable."""

@@ -65,9 +65,10 @@ class PerturbedPass:
         self.input_weights = [None if w is None else tf.stop_gradient(w) for w in self.cell.input_weights()]
         self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
-        m = tf.stop_gradient(self.m)
+        m, self.perturbation = tf.stop_gradient(self.m), self.rule.perturbation
         if self.direct:
-            self.predictor = DirectPredictor(m[0], self.cell, p, self.rule.perturbation)
+            self.perturbation = self.perturbation.observing(self.cell.DIRECT_EFFECT_ON)
+            self.predictor = DirectPredictor(m[0], self.cell, p, self.perturbation)
         else:
             last = self.rule.last and self.starts is None  # with resets an example has several last steps
             self.predictor = self.rule.kernel.predictor(layer, p, m, last, several=counted is not None)
@@ -103,7 +104,7 @@ class PerturbedPass:
     def run(self, state, perturbed):
         """Both passes: what a call returns, but with `SensitivitySums` for F and D^2."""
         cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
-        noise, enters = self.rule.perturbation, self.rule.noise_enters(cell)
+        noise, enters = self.perturbation, self.rule.noise_enters(cell)
 
         def begin(start, size, carry):
             xi, masks = self.xi(start, size), take((self.valid, self.counted, self.starts), start, size)
@@ -157,7 +158,7 @@ class PerturbedPass:
 
     def advance(self, current, xi, enters, clean, other):
         """One step of both passes: the clean step, the new clean state, D, the new perturbed state, and `Changed`."""
-        cell, weights, perturbation = self.cell, self.weights, self.rule.perturbation
+        cell, weights, perturbation = self.cell, self.weights, self.perturbation
         if enters == "state":
             other = cell.perturb(other, xi)
         sent, presynaptic = cell.presynaptic(clean), cell.presynaptic(other) + (xi if enters == "synapse" else 0.0)
@@ -173,7 +174,7 @@ class PerturbedPass:
 
     def forget(self, keep, clean, perturbed):
         """The `PerturbedState`, which starts anew where `keep` [B or 1, 1] is false."""
-        start = unperturbed(self.rule.perturbation, clean, perturbed)
+        start = unperturbed(self.perturbation, clean, perturbed)
         cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
         noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
         return PerturbedState(cell, *noise)
@@ -186,7 +187,7 @@ class PerturbedPass:
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros((units, kernels * units), self.m.dtype)
         slope = None if self.gamma is None else zeros
         changes = (zeros, zeros[:, :1]) if self.direct else None
-        after = unperturbed(self.rule.perturbation, run[1], perturbed)
+        after = unperturbed(self.perturbation, run[1], perturbed)
         return *run, after, SensitivitySums(zero, zero, zeros, slope, changes), zero
 
     def xi(self, start, size):

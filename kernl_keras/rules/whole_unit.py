@@ -66,8 +66,8 @@ class WholeUnit(Kernel):
 class WholeUnitHop(BlockHop):
     """The hop by M [H, H] through the unit's whole state, with reset and adaptation, Eq. (36).
 
-    The carry is the error of the own state, and last that of V-(t+1), times the scale of the input: 0 in a refractory
-    unit, f' in a rate unit.
+    The carry is the error of the own state, and last that of what arrives from other units at t+1, see
+    `LinearStep.error_of_arrived`.
     """
 
     def __init__(self, m):
@@ -78,13 +78,13 @@ class WholeUnitHop(BlockHop):
         return self.enter(errors.y, before)
 
     def enter(self, y, own=()):
-        """Input to the error of V-(t), and to those of the own state before it."""
-        return y[0], *own
+        """Input to the errors of y(t), and to those of the own state before it."""
+        return *y, *own
 
     def before(self, carry, entered, step):
-        potential, *own = entered
+        y, own = entered[: len(step.s)], entered[len(step.s) :]
         before, errors = step.back(carry[:-1], 0.0)
-        return *map(tf.add, before, own), step.gate * step.heard * (errors.y[0] + potential)
+        return *map(tf.add, before, own), step.error_of_arrived(tuple(map(tf.add, errors.y, y)))
 
 
 class TracedWholeUnitHop(WholeUnitHop):
@@ -115,7 +115,7 @@ class TracedWholeUnitHop(WholeUnitHop):
 
     def backward(self, carry, now):
         m = self.m if self.unit is None else tf.gather(self.m, [self.unit])
-        entered = now.entered if len(now.entered) > 1 else (0.0,) * (len(now.step.s) + 1)  # without errors
+        entered = now.entered if len(now.entered) > 1 else (0.0,) * (2 * len(now.step.s))  # without errors
         entered = [self.moved(part) * m for part in entered]
         step = now.step._replace(presynaptic=None, continues=1.0)
         *state, arrived = self.before(carry, entered, tf.nest.map_structure(self.moved, step))
@@ -132,7 +132,7 @@ class WholeUnitPredictor(MembranePredictor):
     def step(self, before, driven, saved, changed):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
         step = self.rule.followed(self.cell.linear_step(saved, self.p))
-        changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=step.gate * step.heard * driven)
+        changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=driven)
         return changes.distance[:, None], tf.stack(changes.x, 1)
 
     def followed(self, derivatives, start, size):
@@ -140,4 +140,4 @@ class WholeUnitPredictor(MembranePredictor):
 
     def backward(self, later, residual, step):
         before, errors = step.back(later, 0.0, distance=residual)
-        return before, step.gate * step.heard * errors.y[0]
+        return before, step.error_of_arrived(errors.y)

@@ -13,7 +13,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTrace
 from ..reference.cases import draw
 from ..reference.expected import compute, same
 from ..reference.tools import run_by_steps
-from ..reference.units import TAUS, Quadratic, layer_over
+from ..reference.units import TAUS, PotentialFirst, Quadratic, Synaptic, layer_over
 
 B, T, I, H = 2, 9, 3, 4  # noqa: E741
 LASTING, PERIODS = [90.0, 40.0, 70.0, 80.0], [12.0, 7.0, 30.0, 9.0]
@@ -143,6 +143,24 @@ def test_a_unit_written_once_more_learns_as_the_packages(unit, rule):
     assert 0.05 < np.mean(expected[0]) < 0.95
     for one, other in zip(tf.nest.flatten(found), tf.nest.flatten(expected)):
         same(one, other)
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 4}, {"traces": True, "stateful": True}], ids=repr)
+@pytest.mark.parametrize("kind", [Leaky, Synaptic, PotentialFirst])
+def test_kernl_is_exact_through_one_other_unit(kind, settings):
+    """Units 0 and 1 go to 2 and 3, which go nowhere; M is the direct effect, and a current may move several states."""
+    layers, x, error = [], tf.constant(X), tf.constant(ERROR)
+    for rule, of_layer in (("bptt", {}), (KeRNL("whole_unit"), settings)):
+        layer = kk.RNN(kind(H, use_bias=True, dtype="float64"), rule, **of_layer)
+        layer.build(x.shape)
+        layer.cell.kernel.assign(WEIGHTS[0])
+        layer.cell.recurrent_kernel.assign(np.outer([1, 1, 0, 0], [0, 0, 1, 1]) * WEIGHTS[1])
+        layers.append(layer)
+    layers[1].reset_sensitivity()
+    expected, found = compute(layers[0], x, error)[1], 0.0
+    for steps in (slice(0, 5), slice(5, T)) if layers[1].stateful else (slice(0, T),):
+        found += compute(layers[1], x[:, steps], error[:, steps])[1]
+    same(found, expected)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,35 @@ class Quadratic(kk.Unit):
         return before.v * (1.0 - spike), before.w + p.jump * spike
 
 
+class Synaptic(kk.Unit):
+    """A current enters a synapse, which the distance to the threshold does not see by itself."""
+
+    states = ("current", "v")
+    unit_constants = {"tau_s": 4.0, "tau_m": 10.0}
+
+    def integrate(self, state, current, p):
+        arrived = state.current - p.dt / p.tau_s * state.current + current
+        return arrived, state.v - p.dt / p.tau_m * state.v + arrived
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return before.current, before.v * (1.0 - spike)
+
+
+class PotentialFirst(Synaptic):
+    """The same with the states in the other order: a current moves both at once."""
+
+    states = ("v", "current")
+
+    def integrate(self, state, current, p):
+        return super().integrate(state, current, p)[::-1]
+
+    def recover(self, before, spike, p):
+        return super().recover(before, spike, p)[::-1]
+
+
 CURRENT = dict(tau_m=6.0, tau_a=30.0, coupling=20.0, adaptation_strength=40.0)
 SPREAD = dict(
     tau_m=TAUS, tau_a=[30.0, 12.0, 50.0, 12.0], tau_s=3.0, coupling=[9.0, 0.0, 30.0, 0.0],
@@ -42,6 +71,7 @@ OTHERS = {  # name: class, settings, constants that learn, scale of the weights 
     "spread currents": (kk.AdLIFCell, SPREAD, ("tau_m", "tau_s", "tau_a"), 5.0, 1.0, 0.5),
     "LSTM": (kk.LSTMCell, {}, None, 1.0, 1.0, 0.0),
     "own": (Quadratic, {}, ("tau_w", "sharpness"), 1.0, 3.0, 1.0),
+    "own synapse": (Synaptic, {}, ("tau_s",), 0.5, 1.0, 0.3),
 }
 UNITS = [*CELLS, *OTHERS]
 

@@ -10,6 +10,8 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, SensitivitySums, least_squares, sensitivity_loss
 from kernl_keras.training.optimizers import LeastSquares
 
+from ..reference.units import PotentialFirst, Synaptic
+
 B, T, I, H = 8, 12, 3, 6  # noqa: E741
 CELLS = {  # and how near M comes in three batches; rate units hear by their slope, which differs from step to step
     "lif": (lambda: kk.LIFCell(H), 0.02),
@@ -17,12 +19,15 @@ CELLS = {  # and how near M comes in three batches; rate units hear by their slo
     "adlif": (lambda: kk.AdLIFCell(H), 0.001),
     "resonator": (lambda: kk.ResonatorCell(H, period=kk.LogSpaced(4, 30)), 0.001),
     "rate": (lambda: kk.LeakyRNNCell(H), 0.2),
+    "synapse": (lambda: Synaptic(H), 0.001),
+    "potential before the synapse": (lambda: PotentialFirst(H), 0.001),
 }
 FEW = {"traces": rules.LinearTraces(3, hops=0, segments=0)}  # the least that M learns beside
 OTHERS = {  # than in linear memory, where the state has rows for another prediction of D
     "whole sequences": ("rate", dict(stateful=False)),
     "pieces without traces": ("adaptive lif", dict(traces=False)),
     "exact traces": ("adlif", dict(traces=True)),
+    "exact traces of a synapse": ("synapse", dict(traces=True)),
     "windows": ("resonator", dict(traces=True, window=4)),
     "a rule with a kernel": ("resonator", dict(rule=rules.KeRNL(kernel="membrane"), stateful=False)),
 }
