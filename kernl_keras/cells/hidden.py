@@ -188,6 +188,10 @@ class HiddenCell(TrainedCell):
         """True if the second own state, Im U(t) or w(t), must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
 
+    def synaptic_decay(self, p: Any) -> Any:
+        """kappa, one step's decay of the synaptic trace S; 0.0 for units whose output is what others receive."""
+        return 0.0
+
     def count_own(self, adaptation: bool) -> int:
         """The number of own states, with the adapting threshold or without."""
         return len(self.own_states) - (not adaptation and "adaptation" in self.own_states)

@@ -96,6 +96,9 @@ class SpikingCell(HiddenCell):
             "adaptation_strength": self.constant("adaptation_strength"),
         }
 
+    def synaptic_decay(self, p: Any) -> Any:
+        return p.trace_decay
+
     def leak_rate(self) -> tf.Tensor | float:
         """1 / tau_m [H] or a number, 1/ms, at which gamma starts."""
         return 1.0 / self.constant("tau_m")

@@ -49,12 +49,13 @@ class Unit(HiddenCell):
 
     Attributes to define in the subclass:
 
-    - `states`: names of the states, a tuple. All start at 0. No name begins with an underscore or is "trace". The last
-      of several may be "adaptation": that of a threshold, which RFLO and `EProp(adaptation=False)` do not follow.
+    - `states`: names of the states, a tuple, of which the first is the one that a current enters: the potential, or a
+      synapse before it. All start at 0. No name begins with an underscore, or is "trace" or "output". The last of
+      several may be "adaptation": that of a threshold, which RFLO and `EProp(adaptation=False)` do not follow.
     - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
       constructor: a number, or a list of `units` numbers. Those whose names begin with "tau" are time constants in ms,
-      which may be initializers too. `p` has them as they are now, and `p.dt`. No name is that of an argument or of an
-      attribute that every unit has.
+      which may be initializers too. `p` has them as they are now, and `p.dt`: a number, or a tensor [H] where it is a
+      list, drawn or learns. No name, also of a method of your own, is one that every unit has.
 
     Args:
         units: number of units H.
@@ -112,12 +113,16 @@ class Unit(HiddenCell):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         of_cells = {name for each in Unit.__mro__ for name in signature(each.__init__).parameters} | set(dir(Unit))
-        for argument, form, names, taken in (
-            ("states", "tuple of", cls.states, {"trace"}),
-            ("unit_constants", "dict whose keys are", cls.unit_constants, {"drive", *WEIGHTS, *of_cells}),
+        kept = {"drive", "built", "own_states", "Own", "State", "Parameters", "FIELDS", "TIME_CONSTANTS", "LEARNABLE"}
+        for argument, form, names, taken, kind in (
+            ("states", "tuple of", cls.states, {"trace", "output"}, (tuple, list)),
+            ("unit_constants", "dict whose keys are", cls.unit_constants, {*kept, *WEIGHTS, *of_cells}, dict),
         ):
+            if not isinstance(names, kind) or len(set(names)) < len(names) or (kind is not dict and not names):
+                wanted = "dict" if kind is dict else "tuple of one or more different names"
+                raise ValueError(f"{argument} of {cls.__name__} must be a {wanted}; received {names!r}.")
             known = (isinstance(name, str) and name.isidentifier() and not iskeyword(name) for name in names)
-            if isinstance(names, str) or not all(known) or any(name.startswith("_") for name in names):
+            if not all(known) or any(name.startswith("_") for name in names):
                 raise ValueError(
                     f"{argument} of {cls.__name__} must be a {form} valid Python names without a leading underscore; "
                     f"received {names!r}."
@@ -131,6 +136,13 @@ class Unit(HiddenCell):
             raise ValueError(
                 f"states of {cls.__name__} must have 'adaptation' as the last of several, or not at all; received "
                 f"{cls.states!r}."
+            )
+        ours = [each for each in Unit.__mro__ if each.__module__.startswith(f"{__package__}.")]
+        methods = {name for each in ours for name, value in vars(each).items() if hasattr(value, "__get__")}
+        methods -= {"integrate", "distance", "recover", "get_config", "from_config"}
+        if replaced := sorted(name for name in methods.intersection(vars(cls)) if not name.startswith("__")):
+            raise ValueError(
+                f"methods of {cls.__name__} must have names of their own; received {replaced}, which every unit has."
             )
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
@@ -188,7 +200,7 @@ class Unit(HiddenCell):
         zeros = tf.zeros(self.units, self.compute_dtype)
         try:
             p = self.parameters()
-            start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p))
+            start = self._named("integrate", self.integrate(self.Own(*[zeros] * len(self.states)), zeros, p), zeros)
             rest = self._at_rest(p, zeros)
             self._check_elementwise(p)
         except AttributeError as error:
@@ -224,9 +236,9 @@ class Unit(HiddenCell):
         def results(x):
             state = self.Own(*[x] * len(self.states))
             return {
-                "integrate": self._named("integrate", self.integrate(state, x, p)),
+                "integrate": self._named("integrate", self.integrate(state, x, p), x),
                 "distance": (self._distance(state, p),),
-                "recover": self._named("recover", self.recover(state, tf.ones_like(x), p)),
+                "recover": self._named("recover", self.recover(state, tf.ones_like(x), p), x),
             }
 
         before, after = results(one), results(other)
@@ -239,27 +251,42 @@ class Unit(HiddenCell):
 
     def step(self, current: tf.Tensor, state: Any, p: Any) -> tuple[UnitStep, Any]:
         start = self.Own(*state[:-1])
-        before = self._named("integrate", self.integrate(start, current, p))
+        before = self._named("integrate", self.integrate(start, current, p), current)
         distance = self._distance(before, p)
         spikes = spike(distance, tf.zeros_like(distance), self._slope(distance))
-        after = self._named("recover", self.recover(before, spikes, p))
+        after = self._named("recover", self.recover(before, spikes, p), current)
         return UnitStep(spikes, start, current, before, distance), self.State(*after, spikes)
 
-    def _named(self, function, values):
-        values = values if tf.is_tensor(values) else tuple(values)
-        if tf.is_tensor(values) or len(values) != len(self.states):
+    def _named(self, function, values, like):
+        """What a function returns, by the names of the states; each is to be shaped `like` [.., H]."""
+        several = isinstance(values, Iterable) and not (tf.is_tensor(values) or isinstance(values, (dict, str)))
+        values = tuple(values) if several else values
+        if not several or len(values) != len(self.states):
+            received = "one tensor" if tf.is_tensor(values) else repr(values)
             raise ValueError(
                 f"{type(self).__name__}.{function} must return one tensor for each of the states {self.states}, as in "
-                f"return (v,); received {'one tensor' if tf.is_tensor(values) else len(values)}."
+                f"return (v,); received {len(values) if several else received}."
             )
+        for name, value in zip(self.states, values):
+            if not (tf.is_tensor(value) and self._one_each(value, like)):
+                shape = f"{value.dtype.name} of shape {value.shape}" if tf.is_tensor(value) else repr(value)
+                raise ValueError(
+                    f"{type(self).__name__}.{function} must return {name} as a {like.dtype.name} tensor of shape "
+                    f"{like.shape}, as it received them; received {shape}."
+                )
         return self.Own(*values)
+
+    @staticmethod
+    def _one_each(value, like):
+        """Whether there is a number of the same kind for each unit."""
+        return value.dtype == like.dtype and value.shape.rank == like.shape.rank and value.shape[-1] == like.shape[-1]
 
     def _distance(self, before, p):
         distance = tf.convert_to_tensor(self.distance(before, p))
-        if not distance.dtype.is_floating or distance.shape.rank != before[0].shape.rank:
+        if not self._one_each(distance, before[0]):
             raise ValueError(
                 f"{type(self).__name__}.distance must return one floating point number for each unit, [.., H]; "
-                f"received {distance.dtype.name} of shape {tuple(distance.shape)}."
+                f"received {distance.dtype.name} of shape {distance.shape}."
             )
         return distance
 
@@ -291,7 +318,7 @@ class Unit(HiddenCell):
 
     def _linearised(self, start, current, spikes, p):
         """Eq. (37). The reset is all that a spike does to the potential, and what it does to the rest in proportion."""
-        before = self._named("integrate", self.integrate(start, current, p))
+        before = self._named("integrate", self.integrate(start, current, p), current)
 
         def integrate(*x):
             return self.integrate(self.Own(*x[:-1]), x[-1], p)
@@ -328,7 +355,7 @@ class Unit(HiddenCell):
         one = tf.ones(shape, self.compute_dtype)
         step = self._at_rest(p, 0.0 * one)
         before = self.Own(*[one] * len(self.states))
-        silent, after = (self._named("recover", self.recover(before, spike, p))[0] for spike in (0.0 * one, one))
+        silent, after = (self._named("recover", self.recover(before, spike, p), one)[0] for spike in (0.0 * one, one))
         return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
@@ -356,7 +383,7 @@ class Unit(HiddenCell):
 
     def effects(self, residuals: UnitStep, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
         start, current, spikes = self.Own(*residuals.start), residuals.current, residuals.output
-        before = self._named("integrate", self.integrate(start, current, p))
+        before = self._named("integrate", self.integrate(start, current, p), current)
         effects = {}
         for name in self.fields():
             value = tf.zeros_like(current) + getattr(p, name)  # a number for each step, not one for all

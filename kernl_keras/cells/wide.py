@@ -40,7 +40,7 @@ class WideCell(AbstractRNNCell):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        with nearest_name(type(self), kwargs):
+        with nearest_name(type(self), kwargs, also=getattr(self, "unit_constants", ())):
             super().__init__(**{**kwargs, "dtype": kwargs.get("dtype") or wide_dtype()})
         if tf.as_dtype(self.compute_dtype).size < 4:
             raise ValueError(f"dtype must compute in float32 or more; received {self.compute_dtype!r}.")

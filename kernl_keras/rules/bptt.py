@@ -61,4 +61,4 @@ class BPTT(Rule):
         *own, later = carry  # errors of the own state, and g(t)
         own, errors = now.step.back(own, now.error + later)
         through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
-        return (*own, through + getattr(context.p, "trace_decay", 0.0) * later), errors._replace(synapse=later)
+        return (*own, through + context.cell.synaptic_decay(context.p) * later), errors._replace(synapse=later)

@@ -376,7 +376,7 @@ class Recollection:
         step, own = self.jacobian(memory.means), own[: len(self.first.s)]
         error, synapse, decay, poles = None, 0.0, 0.0, self.filters.poles
         if self.m is not None:
-            decay = getattr(self.past.p, "trace_decay", 0.0)
+            decay = self.past.cell.synaptic_decay(self.past.p)
             error, synapse = self.hop(first.current), times(decay, first.synapse)
         hops, recent, earlier = self.memory.settings.hops, (), Complex(1.0)
         if memory.segments is not None:

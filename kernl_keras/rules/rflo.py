@@ -17,7 +17,7 @@ class RFLO(Rule):
 
     For rate units psi drive is (1-a) f'(g) and leak is a: this is Murray's rule, and e-prop. For a spiking unit psi is
     taken when the input arrives, where e-prop takes it when the error does. The p of a resonator turns as its potential
-    does. No reset interrupts the leak. L comes by random weights, as published, under
+    does. No reset interrupts the leak, and no spike moves an adaptation. L comes by random weights, as published, under
     `kernl_keras.Readout(feedback="random")`, else by transposed ones.
 
     Raises:
@@ -39,7 +39,8 @@ class RFLO(Rule):
         return [(cell.units,)] * cell.count_own(adaptation=False)
 
     def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=step.K0)
+        none = (0.0,) * len(step.s)  # as psi is that of the input, no spike moves the state
+        step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=step.K0, s=none)
         return BackwardStep(error, step.first(context.cell.count_own(adaptation=False)))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:

@@ -11,7 +11,7 @@ from kernl_keras.keras_version import keras
 from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTraces, PlainKeRNL, ReadoutOnly, Replica
 
 from ..reference.cases import draw
-from ..reference.expected import compute, same
+from ..reference.expected import compute, learn, same
 from ..reference.tools import run_by_steps
 from ..reference.units import TAUS, PotentialFirst, Quadratic, Synaptic, layer_over
 
@@ -163,6 +163,39 @@ def test_kernl_is_exact_through_one_other_unit(kind, settings):
     same(found, expected)
 
 
+def test_under_rflo_no_spike_moves_an_adaptation():
+    """p(t) leaks as v does, whatever spikes do to w, in NumPy."""
+    p = [0.9, 0.2, 0.95, 0.5]  # leak, pull, decay, jump
+
+    class Jumping(kk.Unit):
+        states = ("v", "w")
+
+        def integrate(self, state, current, _):
+            return p[0] * state.v - p[1] * state.w + current, p[2] * state.w
+
+        def distance(self, before, _):
+            return before.v - 1.0
+
+        def recover(self, before, spike, _):
+            return before.v * (1.0 - spike), before.w + p[3] * spike
+
+    layer = kk.RNN(Jumping(H, dtype="float64"), "rflo")
+    layer.build(X.shape)
+    layer.cell.kernel.assign(WEIGHTS[0])
+    layer.cell.recurrent_kernel.assign(np.zeros((H, H)))
+    expected, spikes = np.zeros((I, H)), 0
+    for x, error in zip(X, ERROR):
+        v, w, of_v = np.zeros(H), np.zeros(H), np.zeros((I, H))
+        for now, of_z in zip(x, error):
+            v, w = p[0] * v - p[1] * w + now @ WEIGHTS[0], p[2] * w
+            psi, z = 0.3 * np.maximum(1.0 - np.abs(v - 1.0), 0.0), v >= 1.0
+            of_v = p[0] * of_v + now[:, None] * psi
+            expected += of_v * of_z
+            v, w, spikes = v * ~z, w + p[3] * z, spikes + z.sum()
+    assert spikes > 5
+    same(learn(layer, tf.constant(X), tf.constant(ERROR)).gradients["kernel"], expected)
+
+
 @pytest.mark.parametrize(
     "rule", [pytest.param("kernl", marks=pytest.mark.slow), "eprop", pytest.param("bptt", marks=pytest.mark.slow)]
 )
@@ -293,12 +326,27 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     ),
     (dict(distance=lambda self, before, p: before.v - tf.reduce_max(before.v, -1)), "Wrong.distance must compute each"),
     (dict(recover=lambda self, before, spike, p: (tf.cumsum(before.v),)), "Wrong.recover must compute each unit"),
-    (dict(states="volt"), "states of Wrong must be a tuple of valid Python names .*; received 'volt'"),
+    (dict(integrate=lambda self, state, current, p: None), r"as in return \(v,\); received None"),
+    (dict(integrate=lambda self, state, current, p: {"v": state.v}), "as in return .*; received {'v'"),
+    (
+        dict(recover=lambda self, before, spike, p: (0.0,)),
+        r"must return v as a float32 tensor of shape \(4,\), .*ed 0.0",
+    ),
+    (dict(recover=lambda self, before, spike, p: (tf.cast(spike, "int32"),)), "must return v as .* received int32 of"),
+    (dict(integrate=lambda self, state, current, p: (current[..., :1],)), r"must return v as .* of shape \(1,\)"),
+    (dict(distance=lambda self, before, p: before.v[:2]), r"distance must return .* received float32 of shape \(2,\)"),
+    (dict(states="volt"), "states of Wrong must be a tuple of one or more different names; received 'volt'"),
+    (dict(states=("v", "v")), r"a tuple of one or more different names; received \('v', 'v'\)"),
+    (dict(states=()), r"a tuple of one or more different names; received \(\)"),
+    (dict(unit_constants=("tau_m",)), r"unit_constants of Wrong must be a dict; received \('tau_m',\)"),
+    (dict(unit_constants={"tau_m": 9.0, "Own": 1.0}), r"must have names of their own; received \['Own'\]"),
+    (dict(gate=lambda self, x: tf.sigmoid(x)), r"methods of Wrong must have names of their own; received \['gate'\]"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),
     (dict(states=("adaptation", "v")), r"states of Wrong must have 'adaptation' as the last .*; received \('adap"),
     (dict(states=("adaptation",)), "states of Wrong must have 'adaptation' as the last of several"),
     (dict(states=("v", "trace")), r"states of Wrong must have names of their own; received \['trace'\]"),
+    (dict(states=("v", "output")), r"states of Wrong must have names of their own; received \['output'\]"),
     (
         dict(unit_constants={"tau_m": 9.0, "drive": 1.0, "learn": 1.0, "call": 1.0, "bias": 1.0}),
         r"unit_constants of Wrong must have .* received \['bias', 'call', 'drive', 'learn'\]",

@@ -34,10 +34,10 @@ class Synaptic(kk.Unit):
     """A current enters a synapse, which the distance to the threshold does not see by itself."""
 
     states = ("current", "v")
-    unit_constants = {"tau_s": 4.0, "tau_m": 10.0}
+    unit_constants = {"trace_decay": 0.75, "tau_m": 10.0}  # cells of the package have a parameter of the first name
 
     def integrate(self, state, current, p):
-        arrived = state.current - p.dt / p.tau_s * state.current + current
+        arrived = p.trace_decay * state.current + current
         return arrived, state.v - p.dt / p.tau_m * state.v + arrived
 
     def distance(self, before, p):
@@ -71,7 +71,7 @@ OTHERS = {  # name: class, settings, constants that learn, scale of the weights 
     "spread currents": (kk.AdLIFCell, SPREAD, ("tau_m", "tau_s", "tau_a"), 5.0, 1.0, 0.5),
     "LSTM": (kk.LSTMCell, {}, None, 1.0, 1.0, 0.0),
     "own": (Quadratic, {}, ("tau_w", "sharpness"), 1.0, 3.0, 1.0),
-    "own synapse": (Synaptic, {}, ("tau_s",), 0.5, 1.0, 0.3),
+    "own synapse": (Synaptic, {}, ("trace_decay",), 0.5, 1.0, 0.3),
 }
 UNITS = [*CELLS, *OTHERS]
 

@@ -42,6 +42,7 @@ TRACES = [  # by the number of segments and their steps
 FEW = {  # units that not every rule goes with
     "LSTM": ("exponential", "2 exponentials", "e-prop"),
     "own": ("exponential", "2 exponentials", "whole unit", "e-prop", "e-prop, reset"),
+    "own synapse": ("whole unit", "e-prop", "e-prop, reset"),
 }
 
 
