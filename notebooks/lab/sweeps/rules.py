@@ -156,7 +156,6 @@ SWEEPS = (
     ),
     sweep("windows", f"{BORDER}, 2,000 updates", SMNIST, WINDOWS, (1e-3, 2e-3, 4e-3), steps=2_000, **TFDS),
     sweep("windows-decay", f"{BORDER}, 2,000 updates", SMNIST, DECAYING, (1e-3, 2e-3, 4e-3), steps=2_000, **TFDS),
-    sweep("windows-20000", f"{BORDER}, 20,000 updates", SMNIST, WINDOWS, (2e-3,), (0,), steps=20_000, **TFDS),
     sweep("windows-20000-decay", f"{BORDER}, 20,000 updates", SMNIST, DECAYING, (1e-3,), (0,), steps=20_000, **TFDS),
     sweep(
         "memory-smnist14-adlif",
