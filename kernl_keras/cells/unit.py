@@ -81,7 +81,7 @@ class Unit(HiddenCell):
         NotImplementedError: where one of the three functions is missing.
 
     Warns:
-        UserWarning: for a unit that does not rest at 0, where it starts.
+        UserWarning: for a unit that does not rest at 0, where it starts, or whose distance has no derivative.
 
     Example: leaky units whose threshold is 1.
 
@@ -225,6 +225,13 @@ class Unit(HiddenCell):
                 f"{type(self).__name__}.integrate should leave a unit at rest where it starts, at 0, and without a "
                 f"current it changes {', '.join(moved)}. Such a unit may never spike, or always. Write the states as "
                 "distances from rest, or give the rest as a current.",
+                stacklevel=2,
+            )
+        near = self._at_rest(p, tf.linspace(tf.constant(0.1, self.compute_dtype), 0.2, self.units))
+        if not np.any([*rest.r, *near.r]):
+            warnings.warn(
+                f"{type(self).__name__}.distance should have a derivative by a state, and has none, as functions such "
+                "as tf.floor, tf.sign and tf.stop_gradient have none. Such a layer does not learn.",
                 stacklevel=2,
             )
 

@@ -361,6 +361,13 @@ def test_what_is_wrong_with_a_unit_is_named(wrong, message):
         type("Wrong", (Leaky,), wrong)(H).build((None, I))
 
 
+@pytest.mark.parametrize("flat", [tf.floor, tf.sign, tf.stop_gradient])
+def test_a_distance_without_a_derivative_is_warned_of(flat):
+    kind = type("Flat", (Leaky,), {"distance": lambda self, before, p: flat(before.v - 1.0)})
+    with pytest.warns(UserWarning, match="Flat.distance should have a derivative"):
+        kind(H).build((None, I))
+
+
 def test_a_unit_that_does_not_rest_at_0_is_warned_of():
     def integrate(self, state, current, p):
         return (state.v + p.dt / p.tau_m * (current + 0.5 - state.v),)
