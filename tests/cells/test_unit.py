@@ -361,6 +361,11 @@ def test_what_is_wrong_with_a_unit_is_named(wrong, message):
         type("Wrong", (Leaky,), wrong)(H).build((None, I))
 
 
+def test_the_nearest_constant_is_named():
+    with pytest.raises((TypeError, ValueError), match="Leaky has no argument 'tau_n'; did you mean 'tau_m'"):
+        Leaky(H, tau_n=3.0)
+
+
 @pytest.mark.parametrize("flat", [tf.floor, tf.sign, tf.stop_gradient])
 def test_a_distance_without_a_derivative_is_warned_of(flat):
     kind = type("Flat", (Leaky,), {"distance": lambda self, before, p: flat(before.v - 1.0)})
