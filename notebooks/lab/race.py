@@ -21,7 +21,7 @@ from kernl_keras.experiments.provenance import cores
 
 from .benchmark.environments import FOLDER, PEERS, environment
 from .benchmark.workers import OURS, answers_of
-from .options import Command, machine
+from .options import Command, machine, made_before
 
 VALIDATION, CONTEXT_STEPS = 500, 54  # as of the experiment `smnist`
 MARKS = (30.0, 60.0)  # s, and the end
@@ -86,14 +86,26 @@ def run_row(row, rate, settings, data, peers_folder):
     return {"label": row.label, "settings": settings, "versions": first["versions"], "points": points}
 
 
+def rows_before(path, settings):
+    """The rows that a results file has; raises `UserError` where they ran with other settings."""
+    before = made_before(path, "race", "rows") or {**settings, "rows": {}}
+    if any(before[name] != value for name, value in settings.items()):
+        raise UserError(f"{path} is of a race with other settings: name another --output.")
+    return before["rows"]
+
+
 def run(options, about):
-    """A results file, written anew after each row; what failed is said after all others have run."""
+    """A results file, to which each row is added when it has run; what failed is said after all others have run.
+
+    Several commands may run at once, on a core each, and add to one file.
+    """
     if not options.seconds > 0.0:
         raise UserError(f"--seconds must be > 0; received {options.seconds}.")
     if not 0 <= options.seed <= MAX_SEED:
         raise UserError(f"--seed must be from 0 to {MAX_SEED}; received {options.seed}.")
     settings = {name: getattr(options, name) for name in ("seconds", "units", "seed", "threads")}
-    results, data, failed = {"machine": machine(), **settings, **about, "rows": {}}, digits(), []
+    data, failed = digits(), []
+    rows_before(options.output, settings)
     for name in options.only:
         try:
             found = best_of_row(ROWS[name], settings, data, options.peers_dir)
@@ -101,8 +113,9 @@ def run(options, about):
             failed.append(str(error))
             print(f"{ROWS[name].label:40} failed")
             continue
-        results["rows"][name] = found
-        write_json(options.output, results)
+        rows = {**rows_before(options.output, settings), name: {**found, **about}}
+        rows = {each: rows[each] for each in ROWS if each in rows}
+        write_json(options.output, {"race": {"machine": machine(), **settings, "rows": rows}})
         points = [f"{point['accuracy']:.3f} at {point['seconds']:.0f} s" for point in found["points"]]
         print(f"{found['label']:40} {', '.join(points)}, {found['points'][-1]['test']:.3f} of the test digits")
     if failed:
@@ -116,7 +129,7 @@ main.count("--units", 200, "hidden units")
 main.option("--seed", type=int, default=0, metavar="N", help="of weights, noise and order of the digits")
 main.count("--threads", cores(), "one a core")
 main.option("--peers-dir", default=FOLDER, metavar="DIR", help="where their environments are built")
-main.results("race.json")
+main.results("race.json", new=False)
 
 if __name__ == "__main__":
     sys.exit(main())

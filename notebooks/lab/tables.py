@@ -392,13 +392,13 @@ def stream_rates_table(found):
     return markdown(["", "rule", "update every", *(f"{rate:g}" for rate in rates), "test"], lines)
 
 
-def race_table(rows):
+def race_table(found):
     """Accuracy on validation digits after so many seconds of training, and on test digits at the end: a line each.
 
     A step ends a little after the mark that the clock has passed.
     """
     points, test = [], {}
-    for row in rows.values():
+    for row in found["rows"].values():
         end = row["points"][-1]
         begin = row["label"], f"{row['settings']['learning_rate']:g}", f"{end['steps']:,}"
         points += [{**point, "begin": begin} for point in row["points"]]
@@ -474,7 +474,7 @@ OWN_TABLES = {
     "purpose": purpose_table,
     "sound": sound_table,
     "baseline": baseline_table,
-    "rows": race_table,
+    "race": race_table,
     "streams": streams_table,
     "stream_rates": stream_rates_table,
     "streams_braintrace": braintrace_table,

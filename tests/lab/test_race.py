@@ -146,10 +146,26 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
         race.main(["--only", "eprop", "bptt", "--seconds", "2", "--units", "5", "--output", str(path)])
     said = capsys.readouterr()
     assert "0.500 at 2 s, 0.400 of the test digits" in said.out and "e-prop: no spikes" in said.err
-    found = json.loads(path.read_text())
-    assert list(found["rows"]) == ["bptt"]
+    found = json.loads(path.read_text())["race"]
+    assert list(found["rows"]) == ["bptt"] and set(found) >= {"machine", "seconds", "seed"}
     assert found["rows"]["bptt"]["settings"]["units"] == 5
-    assert set(found) >= {"machine", "versions", "git_revision", "command", "seconds", "seed"}
+    assert set(found["rows"]["bptt"]) >= {"versions", "git_revision", "command"}
+
+
+def test_a_second_command_adds_its_rows(tmp_path, monkeypatch, capsys):
+    def run_row(row, rate, settings, data, folder):
+        return {"label": row.label, "points": [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]}
+
+    monkeypatch.setattr(race, "run_row", run_row)
+    path = tmp_path / "race.json"
+    small = ["--seconds", "2", "--units", "5", "--output", str(path)]
+    for name in ("norse", "kernl"):
+        race.main(["--only", name, *small])
+    before = path.read_text()
+    assert list(json.loads(before)["race"]["rows"]) == ["kernl", "norse"]
+    with pytest.raises(SystemExit):
+        race.main(["--only", "eprop", *small, "--units", "6"])
+    assert "is of a race with other settings" in capsys.readouterr().err and path.read_text() == before
 
 
 @pytest.mark.slow

@@ -179,10 +179,10 @@ TABLES = {  # name: what the files hold, and the lines of the table without thos
 |  | networks | learning rate | before | 10 words | the other speakers | old speakers, before | after |
 | readout only | 3 | 0.001 | 40.0 % | 35.0 % | 25.0 % | 1.0 % | 3.0 % |
 | KeRNL | 3 | 0.001 | 40.0 % | 30.0 % | 20.0 % | 1.0 % | 3.0 % |"""),
-    "the race": ([{"rows": {
+    "the race": ([{"race": {"rows": {
             "kernl": raced("KeRNL", 0.002, (30.2, 5, 0.5), (300.1, 1200, 0.75)),
             "norse": raced("Norse", 0.01, (61.0, 7, 0.25), (310.0, 40, 0.3)),
-        }}], """
+        }}}], """
 |  | learning rate | updates | 30 s | 60 s | 300 s | test |
 | KeRNL | 0.002 | 1,200 | 50.0 % |  | 75.0 % | 73.0 % |
 | Norse | 0.01 | 40 |  | 25.0 % | 30.0 % | 28.0 % |"""),
