@@ -54,8 +54,9 @@ class Unit(HiddenCell):
       several may be "adaptation": that of a threshold, which RFLO and `EProp(adaptation=False)` do not follow.
     - `unit_constants`: the constants by name, with their defaults, a dict; {} for none. Each is an argument of the
       constructor: a number, or a list of `units` numbers. Those whose names begin with "tau" are time constants in ms,
-      which may be initializers too. `p` has them as they are now, and `p.dt`: a number, or a tensor [H] where it is a
-      list, drawn or learns. No name, also of a method of your own, is one that every unit has.
+      which may be initializers too. `p` has them as they are now, and `p.dt`: tensors, with one number, or [H] where
+      it is a list, drawn or learns, so that functions of them are TensorFlow's, as `tf.exp`. No name, also of a method
+      of your own, is one that every unit has.
 
     Args:
         units: number of units H.
@@ -79,9 +80,11 @@ class Unit(HiddenCell):
             changes another.
         AttributeError: where a function uses a state or a constant that the unit does not have.
         NotImplementedError: where one of the three functions is missing.
+        TypeError: where a function takes no tensors, as `math.exp`.
 
     Warns:
-        UserWarning: for a unit that does not rest at 0, where it starts, or whose distance has no derivative.
+        UserWarning: for a unit that does not rest at 0, where it starts, whose distance has no derivative, or whose
+            reset has none by the spike.
 
     Example: leaky units whose threshold is 1.
 
@@ -106,6 +109,7 @@ class Unit(HiddenCell):
     unit_constants: dict[str, Any] = {}
     CONSTANTS = ()
     KERNELS = ("whole_unit", "exponential")
+    OBSERVABLES = ("distance", "voltage", "reset_voltage")
     output_kind = "spikes"
     NOISE_OF_OUTPUT = "state"
     DIRECT_EFFECT_ON = "voltage"  # the first state, for the distance may see a current only later
@@ -141,8 +145,10 @@ class Unit(HiddenCell):
         methods = {name for each in ours for name, value in vars(each).items() if hasattr(value, "__get__")}
         methods -= {"integrate", "distance", "recover", "get_config", "from_config"}
         if replaced := sorted(name for name in methods.intersection(vars(cls)) if not name.startswith("__")):
+            hint = " Constants go into unit_constants." if "constants" in replaced else ""
             raise ValueError(
                 f"methods of {cls.__name__} must have names of their own; received {replaced}, which every unit has."
+                f"{hint}"
             )
         cls.own_states = tuple(cls.states)
         cls.Own = namedtuple("Own", cls.states)  # type: ignore[misc]
@@ -190,9 +196,14 @@ class Unit(HiddenCell):
 
     def parameters(self) -> Any:
         """The constants of a step, and dt; `drive` is what a current adds to the potential of a unit at rest [H]."""
-        p = self.Parameters(**{name: self.constant(name) for name in self.unit_constants}, dt=self.dt, drive=1.0)
+        p = self._parameters({name: self.constant(name) for name in self.unit_constants})
         zeros = tf.zeros(self.units, self.compute_dtype)
         return p._replace(drive=tf.stop_gradient(self._at_rest(p, zeros).Q[0]))
+
+    def _parameters(self, values):
+        """Constants as tensors, since TensorFlow's functions take numbers as single precision."""
+        values = {name: tf.cast(value, self.compute_dtype) for name, value in {**values, "dt": self.dt}.items()}
+        return self.Parameters(**values, drive=1.0)
 
     def build_constants(self) -> None:
         """Also looks at a unit at rest: a current must raise its potential, and without one it should stay at 0."""
@@ -207,6 +218,11 @@ class Unit(HiddenCell):
             names = ", ".join(self.Parameters._fields[:-1])
             raise AttributeError(
                 f"{error}. The states of {type(self).__name__} are {', '.join(self.states)}, and p has {names}."
+            ) from error
+        except TypeError as error:
+            raise TypeError(
+                f"{error}. {type(self).__name__} gets states and constants as tensors: functions of them are "
+                "TensorFlow's, as tf.exp, and not those of math."
             ) from error
         drive = p.drive.numpy()
         if not (drive > 0.0).all():  # else initial weights would be infinite, and M could not begin
@@ -227,11 +243,19 @@ class Unit(HiddenCell):
                 "distances from rest, or give the rest as a current.",
                 stacklevel=2,
             )
-        near = self._at_rest(p, tf.linspace(tf.constant(0.1, self.compute_dtype), 0.2, self.units))
+        potentials = tf.linspace(tf.constant(0.1, self.compute_dtype), 0.2, self.units)
+        near = self._at_rest(p, potentials)
         if not np.any([*rest.r, *near.r]):
             warnings.warn(
                 f"{type(self).__name__}.distance should have a derivative by a state, and has none, as functions such "
                 "as tf.floor, tf.sign and tf.stop_gradient have none. Such a layer does not learn.",
+                stacklevel=2,
+            )
+        if not np.any(near.reset[0]) and self._resets(p, potentials):
+            warnings.warn(
+                f"{type(self).__name__}.recover should have a derivative by the spike, which changes the first state, "
+                "and has none: tf.where(spike > 0, ...) and tf.stop_gradient hide the reset from every rule. Write it "
+                "as a product, before.v * (1 - spike).",
                 stacklevel=2,
             )
 
@@ -313,7 +337,10 @@ class Unit(HiddenCell):
 
     def _at_rest(self, p, zeros):
         """The `LinearStep` of units at rest, all entries tensors; `zeros` [H] or [.., H]."""
-        return self._rest_in_graph(p, zeros) if tf.executing_eagerly() else self._rest(p, zeros)
+        if not tf.executing_eagerly():
+            return self._rest(p, zeros)
+        # a concrete function, since TensorFlow warns of functions that it traces for one layer after another
+        return self._rest_in_graph.get_concrete_function(p, zeros)(p, zeros)
 
     def _rest(self, p, zeros):
         step = self._linearised(self.Own(*[zeros] * len(self.states)), zeros, zeros, p)
@@ -355,15 +382,15 @@ class Unit(HiddenCell):
         """`LinearStep.oscillations` at rest, with constants as the configuration has them; and whether spikes reset."""
         shape = 100, self.units
         given = {name: getattr(self, name) for name in self.unit_constants}  # a number stays one, as in a step
-        for name, value in given.items():
-            if not isinstance(value, float):
-                given[name] = tf.constant(self.sampled(name, shape), self.compute_dtype)
-        p = self.Parameters(**given, dt=self.dt, drive=1.0)
+        p = self._parameters({k: x if isinstance(x, float) else self.sampled(k, shape) for k, x in given.items()})
         one = tf.ones(shape, self.compute_dtype)
-        step = self._at_rest(p, 0.0 * one)
-        before = self.Own(*[one] * len(self.states))
-        silent, after = (self._named("recover", self.recover(before, spike, p), one)[0] for spike in (0.0 * one, one))
-        return step.oscillations(self.dt), bool(tf.reduce_any(silent != after))
+        return self._at_rest(p, 0.0 * one).oscillations(self.dt), self._resets(p, one)
+
+    def _resets(self, p, before):
+        """True if a spike moves the potential, where all states are as `before` [.., H]."""
+        state, one = self.Own(*[before] * len(self.states)), tf.ones_like(before)
+        silent, after = (self._named("recover", self.recover(state, spike, p), one)[0] for spike in (0.0 * one, one))
+        return bool(tf.reduce_any(silent != after))
 
     def time_scales(self) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
         """With those of states that no spike resets and that oscillate for a period at least."""
@@ -408,7 +435,7 @@ class Unit(HiddenCell):
     # Perturbations
 
     def observables(self, step: UnitStep, state: Any) -> dict[str, tf.Tensor]:
-        return {"distance": step.distance, "voltage": step.before[0]}
+        return {"distance": step.distance, "voltage": step.before[0], "reset_voltage": state[0]}
 
     def get_config(self) -> Config:
         constants = {name: serialized(name, getattr(self, name)) for name in self.unit_constants}

@@ -1,7 +1,7 @@
 """`Tangent`, `Twin` and `Replica`: the perturbations that M and gamma learn from, Eq. (18), and their base."""
 
 import copy
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import tensorflow as tf
 
@@ -16,6 +16,7 @@ from .settings import Settings
 class Perturbation(Settings):
     """Base of the perturbations: a second pass beside the clean one, in which every unit receives noise xi."""
 
+    word: ClassVar[str]  # its name in `PERTURBATIONS` of cells, also of subclasses
     scale = 1.0  # of the noise
     max_perturbation = float("inf")  # largest effect, in units of the noise, before a perturbation starts anew
 
@@ -25,7 +26,7 @@ class Perturbation(Settings):
 
     def check(self, cell: HiddenCell) -> None:
         """Raises a ValueError if the cell lacks this perturbation or the observable."""
-        one_of("perturbation", type(self).__name__.lower(), cell.PERTURBATIONS)
+        one_of("perturbation", self.word, cell.PERTURBATIONS)
         if self.observe is not None:
             one_of("observe", self.observe, cell.OBSERVABLES)
 
@@ -88,6 +89,8 @@ class Tangent(Perturbation):
     Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
     """
 
+    word = "tangent"
+
     def __init__(
         self, max_perturbation: float = 30.0, resync_every: int | None = None, observe: Observable | None = None
     ) -> None:
@@ -128,6 +131,8 @@ class Twin(Perturbation):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
+    word = "twin"
+
     def __init__(self, std: float = 0.1, resync_every: int | None = None, observe: Observable | None = None) -> None:
         super().__init__(resync_every, observe)
         self.std = self.scale = number("std", std, above=0.0)
@@ -159,6 +164,8 @@ class Replica(Twin):
 
     Source: the reference code of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
+
+    word = "replica"
 
     def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
         return state._replace(trace=state.trace + clean.output - noisy.output)

@@ -23,6 +23,8 @@ class PlainKeRNL(LearnedSensitivity):
         (11) d_i(t)  = sum_k L_k(t) psi_k(t) M_ki
         (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
 
+    Of the constants that learn, those of the potential alone have a gradient.
+
     Args:
         kernel: "exponential", or `kernl_keras.rules.Exponential` with its settings.
         noise: where the perturbation enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it;

@@ -17,7 +17,8 @@ class RFLO(Rule):
 
     For rate units psi drive is (1-a) f'(g) and leak is a: this is Murray's rule, and e-prop. For a spiking unit psi is
     taken when the input arrives, where e-prop takes it when the error does. The p of a resonator turns as its potential
-    does. No reset interrupts the leak, and no spike moves an adaptation. L comes by random weights, as published, under
+    does. No reset interrupts the leak, and no spike moves an adaptation. Of the constants that learn, those of the
+    potential alone have a gradient. L comes by random weights, as published, under
     `kernl_keras.Readout(feedback="random")`, else by transposed ones.
 
     Raises:

@@ -27,7 +27,7 @@ class Leaky(kk.Unit):
     unit_constants = {"tau_m": 20.0}
 
     def integrate(self, state, current, p):
-        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_m, current.dtype))
+        left = tf.exp(-p.dt / p.tau_m)
         return (left * state.v + 2.0 * (1.0 - left) * current,)
 
     def distance(self, before, p):
@@ -57,14 +57,14 @@ class Adapting(kk.Unit):
     unit_constants = {"tau_m": 6.0, "tau_a": 30.0, "coupling": 20.0, "strength": 40.0}
 
     def integrate(self, state, current, p):
-        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_m, current.dtype))
+        left = tf.exp(-p.dt / p.tau_m)
         return left * state.v + (1.0 - left) * (current - state.w), state.w
 
     def distance(self, before, p):
         return before.v - 1.0
 
     def recover(self, before, spike, p):
-        left = tf.exp(-p.dt / tf.convert_to_tensor(p.tau_a, spike.dtype))
+        left = tf.exp(-p.dt / p.tau_a)
         v = before.v * (1.0 - spike)
         return v, left * before.w + (1.0 - left) * (p.coupling * v + p.strength * spike)
 
@@ -76,8 +76,7 @@ class Swinging(kk.Unit):
     unit_constants = {"tau_m": 100.0, "period": 20.0}
 
     def integrate(self, state, current, p):
-        tau_m, period = (tf.convert_to_tensor(x, current.dtype) for x in (p.tau_m, p.period))
-        left, angle = tf.exp(-p.dt / tau_m), 2.0 * np.pi * p.dt / period
+        left, angle = tf.exp(-p.dt / p.tau_m), 2.0 * np.pi * p.dt / p.period
         leak, turn = left * tf.cos(angle), left * tf.sin(angle)
         return leak * state.v - turn * state.quadrature + current, turn * state.v + leak * state.quadrature
 
@@ -257,13 +256,8 @@ def test_a_unit_without_a_derivative_at_rest_does_not_oscillate():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_whether_a_unit_oscillates_is_found_in_its_dtype_and_with_constants_that_are_numbers(dtype):
-    class Plain(Adapting):
-        def integrate(self, state, current, p):
-            left = math.exp(-p.dt / p.tau_m)
-            return left * state.v + (1.0 - left) * (current - state.w), state.w
-
-    own, packaged = Plain(H, dtype=dtype), kk.AdLIFCell(H, tau_m=6.0, tau_a=30.0, coupling=20.0)
+def test_whether_a_unit_oscillates_is_found_in_its_dtype(dtype):
+    own, packaged = Adapting(H, dtype=dtype), kk.AdLIFCell(H, tau_m=6.0, tau_a=30.0, coupling=20.0)
     assert own.swings() == pytest.approx(packaged.swings(), rel=1e-5)
 
 
@@ -315,6 +309,10 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     (dict(states=("v", "w")), r"Wrong.integrate must return one tensor for each .*received 1\."),
     (dict(integrate=lambda self, state, current, p: (state.v,)), "integrate must let a current raise .*tive of 0"),
     (dict(integrate=lambda self, state, current, p: (state.w,)), "no attribute 'w'. The states of Wrong are v, and p"),
+    (
+        dict(integrate=lambda self, state, current, p: (math.exp(-p.dt) * current,)),
+        "real number.* as tensors",
+    ),
     (dict(integrate=lambda self, state, current, p: (p.tau * current,)), "'tau'. .*, and p has tau_m, dt"),
     (dict(integrate=kk.Unit.integrate), "Wrong must implement integrate"),
     (dict(distance=lambda self, before, p: before.v > 1.0), "distance must return one .* received bool of shape"),
@@ -340,6 +338,10 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     (dict(states=()), r"a tuple of one or more different names; received \(\)"),
     (dict(unit_constants=("tau_m",)), r"unit_constants of Wrong must be a dict; received \('tau_m',\)"),
     (dict(unit_constants={"tau_m": 9.0, "Own": 1.0}), r"must have names of their own; received \['Own'\]"),
+    (
+        dict(constants={"tau": 9.0}),
+        r"received \['constants'\], which .* Constants go into unit_constants.",
+    ),
     (dict(gate=lambda self, x: tf.sigmoid(x)), r"methods of Wrong must have names of their own; received \['gate'\]"),
     (dict(states=("class",)), r"states of Wrong must be a tuple of valid .* received \('class',\)"),
     (dict(states=("_v",)), r"must be a tuple of valid .* without a leading underscore; received \('_v',\)"),
@@ -357,7 +359,7 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
 
 @pytest.mark.parametrize(("wrong", "message"), MISTAKES)
 def test_what_is_wrong_with_a_unit_is_named(wrong, message):
-    with pytest.raises((ValueError, AttributeError, NotImplementedError), match=message):
+    with pytest.raises((ValueError, TypeError, AttributeError, NotImplementedError), match=message):
         type("Wrong", (Leaky,), wrong)(H).build((None, I))
 
 
@@ -371,6 +373,23 @@ def test_a_distance_without_a_derivative_is_warned_of(flat):
     kind = type("Flat", (Leaky,), {"distance": lambda self, before, p: flat(before.v - 1.0)})
     with pytest.warns(UserWarning, match="Flat.distance should have a derivative"):
         kind(H).build((None, I))
+
+
+@pytest.mark.parametrize("hidden", [lambda z: tf.where(z > 0.0, 1.0, 0.0), tf.stop_gradient])
+def test_a_reset_without_a_derivative_is_warned_of(hidden):
+    kind = type("Blind", (Leaky,), {"recover": lambda self, before, z, p: (before.v * (1.0 - hidden(z)),)})
+    with pytest.warns(UserWarning, match="Blind.recover should have a derivative by the spike"):
+        kind(H).build((None, I))
+
+
+def test_the_observed_potential_of_the_reference_settings_is_that_after_the_reset():
+    layer = kk.RNN(Leaky(H, dtype="float64"), rule=kk.rules.PlainKeRNL.reference(time_steps=T), dtype="float64")
+    layer.build((None, T, I))
+    state = [tf.random.normal((2, H), dtype="float64") for _ in layer.cell.state_size]
+    step, after = layer.cell.step(state[0] + 2.0, layer.cell.State(*state), layer.cell.parameters())
+    seen = layer.rule.perturbation.observed(layer.cell, layer.cell.observables(step, after))
+    np.testing.assert_array_equal(seen, tf.where(step.output > 0.0, tf.zeros_like(seen), step.before[0]))
+    assert tf.reduce_any(step.output > 0.0)
 
 
 def test_a_unit_that_does_not_rest_at_0_is_warned_of():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kernl_keras as kk
 from kernl_keras.draws import draw_signs, unpack_signs
-from kernl_keras.rules import Exponential, PlainKeRNL, Replica, Tangent, Twin
+from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
 from kernl_keras.rules.sensitivity_loss import Effect
 from kernl_keras.sequences.time_loop import BLOCK
@@ -120,3 +121,15 @@ def test_nan_and_infinity_do_not_last(mode, poison, perturbation):
         assert np.isfinite(field).all() and not field[0, 0].numpy().any() and field[2, 0].numpy().any()
         same(field[:, 1], before[:, 1])
     assert all(np.isfinite(x).all() for x in tf.nest.flatten(after))
+
+
+def test_a_perturbation_may_be_a_subclass():
+    class Mine(Tangent):
+        """As the one it extends."""
+
+    class Other(Replica):
+        """LSTM units have none."""
+
+    assert isinstance(kk.RNN(kk.LIFCell(H), rule=KeRNL(perturbation=Mine())).rule.perturbation, Mine)
+    with pytest.raises(ValueError, match=r"perturbation must be one of \['tangent', 'twin'\]; received 'replica'"):
+        kk.RNN(kk.LSTMCell(H), rule=KeRNL("exponential", perturbation=Other(0.5)))
