@@ -119,7 +119,7 @@ def get_traces(traces: Any) -> Any:
     """The argument `traces` of a layer as None, True, False or `LinearTraces`."""
     if traces is None or isinstance(traces, bool):
         return traces
-    if isinstance(traces, str) and traces != "linear":
+    if not isinstance(traces, (LinearTraces, dict, type)) and traces != "linear":
         raise ValueError(f"traces must be None, True, False, 'linear' or LinearTraces; received {traces!r}.")
     return get_settings("traces", traces, LinearTraces, {"linear": LinearTraces})
 
@@ -208,9 +208,8 @@ class Recollection:
         self.filters, self.dtype = memory.filters, past.residuals.output.dtype
         self.windows = -(-past.length // window)
         self.few = isinstance(longest, int) and self.filters.count < longest  # filters, for the length of a window
-        self.segment = longest  # n
-        if isinstance(longest, int):
-            self.segment = min(memory.settings.segment_steps or longest, longest)
+        steps, shorter = memory.settings.segment_steps, min if isinstance(longest, int) else tf.minimum
+        self.segment = longest if steps is None else shorter(steps, longest)  # n
         # How many times as long as the newest each of the segments is.
         self.lengths = 2 ** (np.arange(memory.settings.segments) // 2 * memory.grow)
         self.first, self.m = memory.followed(self.past.derivatives(0, 1)), None

@@ -171,6 +171,27 @@ def test_every_mode_agrees(number, mode):
             same(one, another)
 
 
+SEGMENTED = itertools.product(("hard adaptive", "current", "tanh"), ("kernl", "e-prop"))
+
+
+@pytest.mark.parametrize(("unit", "rule"), taking_turns(SEGMENTED, every=5))
+def test_segments_are_as_long_where_graphs_do_not_know_the_length(unit, rule):
+    """Pieces whose windows are as long as they are, each of several segments."""
+    layer, x = build_layer(unit, RULES[rule], T, traces=LinearTraces(segments=3, segment_steps=2), return_state=True)
+
+    def in_graph(layer, x, error, initial_state):
+        specs = [tf.TensorSpec((None, None, size), "float64") for size in (I, H)]
+        states = [tf.TensorSpec(state.shape, state.dtype) for state in initial_state or ()]
+        piece = tf.function(lambda x, error, *states: learn(layer, x, error, initial_state=list(states) or None))
+        return piece.get_concrete_function(*specs, *states)(x, tf.constant(error), *(initial_state or ()))
+
+    one = other = None
+    for piece in slice(0, 3), slice(3, 6):
+        one = learn(layer, x[:, piece], ERROR[:, piece], initial_state=one and one.states)
+        other = in_graph(layer, x[:, piece], ERROR[:, piece], other and other.states)
+    same_gradients(other.gradients, one.gradients)
+
+
 @pytest.mark.parametrize("size", taking_turns([4, 1, T - 1]))
 def test_blocks_of_any_size_learn_the_same(size, monkeypatch):
     monkeypatch.setattr("kernl_keras.sequences.time_loop.BLOCK", size)
