@@ -192,7 +192,7 @@ NETWORK_NAMES = {  # of `memory`
 
 
 def memory_table(found):
-    """Cosines of gradients to backpropagation's, in three tables.
+    """Cosines of gradients to backpropagation's, and lengths relative to it, in three tables.
 
     By what crosses the border, by what is lost there, and backpropagation's own after its weights have moved.
     """
@@ -208,9 +208,11 @@ def memory_table(found):
 
     crossing = [row for row in found["rows"] if "crosses" in row]
     heads, lines = pivot(crossing, place, lambda row: row["crosses"], cosines)
-    steps = grouped([row for row in crossing if row["crosses"] == LINEAR], place)
-    lines = [[*line, f"{steps[line[0], line[1]][0]['steps_of_memory']:.0f}"] for line in lines]
-    tables = [markdown(["", "C", *heads, "memory, in steps"], lines)]
+    linear = grouped([row for row in crossing if row["crosses"] == LINEAR], place)
+    for line in lines:
+        rows = linear[line[0], line[1]]
+        line += [f"{statistics.mean(row['length'] for row in rows):.2f}", f"{rows[0]['steps_of_memory']:.0f}"]
+    tables = [markdown(["", "C", *heads, f"length, {LINEAR}", "memory, in steps"], lines)]
     for head in ("as in linear memory", "weights moved"):
         rows = [row for row in found["rows"] if head in row]
         networks, lines = pivot(rows, lambda row: (row[head],), network, cosines)  # noqa: B023
