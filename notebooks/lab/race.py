@@ -86,11 +86,11 @@ def run_row(row, rate, settings, data, peers_folder):
     return {"label": row.label, "settings": settings, "versions": first["versions"], "points": points}
 
 
-def rows_before(path, settings):
-    """The rows that a results file has; raises `UserError` where they ran with other settings."""
-    before = made_before(path, "race", "rows") or {**settings, "rows": {}}
-    if any(before[name] != value for name, value in settings.items()):
-        raise UserError(f"{path} is of a race with other settings: name another --output.")
+def rows_before(path, header):
+    """The rows that a results file has; raises `UserError` where they ran with other settings or elsewhere."""
+    before = made_before(path, "race", "rows") or {**header, "rows": {}}
+    if any(before[name] != value for name, value in header.items()):
+        raise UserError(f"{path} is of a race with other settings or on another machine: name another --output.")
     return before["rows"]
 
 
@@ -104,8 +104,8 @@ def run(options, about):
     if not 0 <= options.seed <= MAX_SEED:
         raise UserError(f"--seed must be from 0 to {MAX_SEED}; received {options.seed}.")
     settings = {name: getattr(options, name) for name in ("seconds", "units", "seed", "threads")}
-    data, failed = digits(), []
-    rows_before(options.output, settings)
+    header, data, failed = {"machine": machine(), **settings}, digits(), []
+    rows_before(options.output, header)
     for name in options.only:
         try:
             found = best_of_row(ROWS[name], settings, data, options.peers_dir)
@@ -113,9 +113,9 @@ def run(options, about):
             failed.append(str(error))
             print(f"{ROWS[name].label:40} failed")
             continue
-        rows = {**rows_before(options.output, settings), name: {**found, **about}}
+        rows = {**rows_before(options.output, header), name: {**about, **found}}  # with the versions of its package
         rows = {each: rows[each] for each in ROWS if each in rows}
-        write_json(options.output, {"race": {"machine": machine(), **settings, "rows": rows}})
+        write_json(options.output, {"race": {**header, "rows": rows}})
         points = [f"{point['accuracy']:.3f} at {point['seconds']:.0f} s" for point in found["points"]]
         print(f"{found['label']:40} {', '.join(points)}, {found['points'][-1]['test']:.3f} of the test digits")
     if failed:

@@ -154,7 +154,8 @@ def test_a_failure_is_told_after_the_others_have_run(tmp_path, monkeypatch, caps
 
 def test_a_second_command_adds_its_rows(tmp_path, monkeypatch, capsys):
     def run_row(row, rate, settings, data, folder):
-        return {"label": row.label, "points": [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]}
+        points = [{"seconds": 2.0, "accuracy": 0.5, "test": 0.4}]
+        return {"label": row.label, "versions": {row.peer or "keras": "1"}, "points": points}
 
     monkeypatch.setattr(race, "run_row", run_row)
     path = tmp_path / "race.json"
@@ -162,7 +163,9 @@ def test_a_second_command_adds_its_rows(tmp_path, monkeypatch, capsys):
     for name in ("norse", "kernl"):
         race.main(["--only", name, *small])
     before = path.read_text()
-    assert list(json.loads(before)["race"]["rows"]) == ["kernl", "norse"]
+    rows = json.loads(before)["race"]["rows"]
+    assert {name: row["versions"] for name, row in rows.items()} == {"kernl": {"keras": "1"}, "norse": {"norse": "1"}}
+    assert list(rows) == ["kernl", "norse"]
     with pytest.raises(SystemExit):
         race.main(["--only", "eprop", *small, "--units", "6"])
     assert "is of a race with other settings" in capsys.readouterr().err and path.read_text() == before
