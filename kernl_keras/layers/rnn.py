@@ -87,6 +87,8 @@ class RNN(LayerOverCell):
 
     Attributes:
         trace_size: how many numbers the traces have for each example; known when the layer is built.
+        trace_operations: how many multiplications linear memory takes for each example and piece of one window; None
+            where the layer has no such memory, or does not know how long a piece is.
         diagnostics: what the layer measured; `layer.diagnostics.result()` is a dict, see `Model.diagnostics`.
 
     Raises:
@@ -133,7 +135,7 @@ class RNN(LayerOverCell):
             self.carries_traces = self.stateful and self.rule.stream_traces(cell)
         self.rule.check(cell, self.carries_traces)
         self.memory: LinearMemory | None = None
-        self.trace_size = 0  # numbers an example, known when the layer is built
+        self.trace_size, self.trace_operations = 0, None  # known when the layer is built
         if self.window is not None and self.rule.by_tape:  # it would be without effect
             raise ValueError(f"window must be None for {self.rule!r}, which has no windows; received {window!r}.")
         if self.window not in (None, 1) and not self.rule.windows:
@@ -143,7 +145,8 @@ class RNN(LayerOverCell):
 
     @built_eagerly
     def build(self, sequences_shape: Any = None, initial_state_shape: Any = None) -> None:  # no shape: called with None
-        features = self.build_cell(sequences_shape)[-1]
+        shape = self.build_cell(sequences_shape)
+        features, lengths = shape[-1], [n for n in (self.window, shape[1]) if n is not None]
         self.rule.build(self)
         self.diagnostics.build(features)
         presynaptic = features + self.cell.units + 1  # J: inputs, units and bias
@@ -151,6 +154,7 @@ class RNN(LayerOverCell):
         if isinstance(self.carries_traces, LinearTraces):
             self.memory = LinearMemory(self.cell, self.rule, self.carries_traces, presynaptic)
             shapes = [shape for shape in self.memory.shapes if shape is not None]
+            self.trace_operations = self.memory.operations(min(lengths)) if lengths else None
         elif self.carries_traces:
             shapes = [(*shape, columns) for shape in checked_shapes(self.rule, self.cell, traces=True)]
         self._layout = StateLayout(self.cell, self.rule.perturbed_rows(self.cell), shapes)

@@ -177,6 +177,19 @@ class LinearMemory:
         constant = {"gate": 1.0, "heard": 1.0, "heard_beside": (), "presynaptic": None, "continues": 1.0}
         return own._replace(**constant, reset=(0.0,) * len(own.s))
 
+    def operations(self, window):
+        """How many multiplications the matrix products take for each example and piece of one window, of C steps."""
+        units, currents, segments = self.cell.units, self.cell.currents, self.settings.segments
+        (count, inputs), (features,) = self.shapes.x, self.shapes.means
+        steps, hops = self.settings.segment_steps or window, self.settings.hops if self.rule.hops else 0
+        inside = segments * min(steps, window)  # steps through which errors go one by one
+        return (
+            window * count * inputs  # the filters
+            + features * (window * (1 + segments) + segments**2)  # means
+            + units**2 * (self.rule.hops + bool(hops) * inside + hops * count)  # hops from unit to unit, Eq. (39), (44)
+            + currents * units * count * (inside + count + inputs)  # sums at the poles, w and w X of Eq. (40)
+        )
+
     def unpack(self, traces):
         """The `Memory` from a list of its tensors."""
         rest = iter(traces)

@@ -45,7 +45,7 @@ def after_window(means, steps, features, counts, later, edges):
     common = tf.minimum(ends[:, None], stop[:, None]) - tf.maximum(begins[:, None], start[:, None])
     common = tf.nn.relu(common)  # steps of each segment that were in each of the old ones [B, K, K]
     steps = tf.reduce_sum(new, 0) + tf.reduce_sum(common, -1)
-    total = weighted_sum(new, features) + common @ means
+    total = weighted_sum(new, features) + tf.matmul(common, means)
     return tf.math.divide_no_nan(total, steps[..., None]), steps
 
 

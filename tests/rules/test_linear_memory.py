@@ -1,5 +1,9 @@
 """Linear memory is the oracle's memory of means, whole and in pieces, for every unit; M learns the direct effect."""
 
+import math
+import pathlib
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -165,6 +169,53 @@ def test_what_traces_cost():
     layer = RNN(ResonatorCell(200, period=LogSpaced(12.0, 42.0, count=200)), traces=True)
     with pytest.warns(UserWarning, match=r'keep 22,729,200 numbers for each example.* traces="linear"'):
         layer.build((1, 100, 81))
+
+
+def multiplications(equation, operands, result):
+    """How many multiplications a product of two tensors takes: each entry of the result sums over what it lacks."""
+    inputs, output = equation.split("->")
+    sizes = {}
+    for labels, operand in zip(inputs.split(","), operands):
+        sizes |= dict(zip(reversed(labels.replace(".", "")), reversed(operand.shape)))
+    return int(tf.size(result)) * math.prod(size for label, size in sizes.items() if label not in output)
+
+
+@pytest.mark.parametrize("rule", ["eprop", "kernl"])
+@pytest.mark.parametrize(
+    ("cell", "window", "settings"),
+    [
+        (lambda: ResonatorCell(30, period=LogSpaced(12.0, 42.0)), 16, {"poles": 6}),
+        (lambda: ResonatorCell(30, period=LogSpaced(12.0, 42.0)), 16, {"poles": 6, "segments": 0, "hops": 2}),
+        (lambda: kk.LIFCell(30), 16, {}),
+        (lambda: kk.LIFCell(30), 12, {"hops": 0, "segment_steps": 20, "segments": 2}),
+    ],
+)
+def test_the_multiplications_of_a_window_are_as_many_as_are_made(cell, window, settings, rule, monkeypatch):
+    """The products in the files of linear memory are counted as they run."""
+    counted, files = [0], ("memory.py", "filters.py", "segments.py")
+
+    def counting(product, equation=None):
+        def run(*operands, **more):
+            result, frame = product(*operands, **more), sys._getframe(1)
+            places = [pathlib.Path(f.f_code.co_filename).name for f in (frame, frame.f_back)]
+            if any(place in files for place in places):
+                name, parts = (equation, operands) if equation else (operands[0], operands[1:])
+                counted[0] += multiplications(name, parts, result)
+            return result
+
+        return run
+
+    monkeypatch.setattr(tf, "einsum", counting(tf.einsum))
+    monkeypatch.setattr(tf, "matmul", counting(tf.matmul, "...ij,...jk->...ik"))
+    layer = RNN(cell(), rule, traces=LinearTraces(**settings), unroll=True)  # loops count more while they are traced
+    with tf.GradientTape() as tape:
+        y = layer(tf.zeros((1, window, 40)))
+    counted[0] = 0
+    tape.gradient(y, layer.cell.kernel)
+    assert counted[0] == pytest.approx(layer.trace_operations, rel=0.02)
+    without = RNN(cell(), rule, traces=LinearTraces())
+    without.build((1, None, 40))
+    assert without.trace_operations is None
 
 
 @pytest.mark.parametrize(
