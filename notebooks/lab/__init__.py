@@ -7,6 +7,7 @@ Each command is run from the root of a checkout; `--help` says what it takes. Wh
     python -m notebooks.lab.alignment          compares the rules' gradients with backpropagation's
     python -m notebooks.lab.benchmark          times the training step, here and in other packages
     python -m notebooks.lab.memory             compares gradients with windows by what crosses their borders
+    python -m notebooks.lab.worth              compares settings of linear memory by gradient, numbers and operations
     python -m notebooks.lab.borders            compares gradients of pieces with those of whole sequences, by layers
     python -m notebooks.lab.stream             learns from millions of steps in pieces, and reports its memory
     python -m notebooks.lab.streams TASK       compares rules, or learning rates, on streams
@@ -22,6 +23,7 @@ Each command is run from the root of a checkout; `--help` says what it takes. Wh
     python -m notebooks.lab.recipe             tries other choices than the guide has, on held-out training data
     python -m notebooks.lab.results            makes the tables and plots of a document from results files
     python -m notebooks.lab.revisions          says which code has changed since each results file was made
+    python -m notebooks.lab.structure --before REVISION  measures the code and its steps, then and now
     python -m notebooks.lab.repeat             repeats the first updates of old results, and says which still begin so
     python -m notebooks.lab.pictures           draws the other pictures
     python -m notebooks.lab.kills              kills training at random moments, and goes on with it

@@ -169,7 +169,7 @@ def heartbeats(data_dir):
     """Which part of a heartbeat is on, at every step of recordings that follow each other without pauses."""
     cell = partial(kk.ResonatorCell, UNITS, tau_m=100.0, period=kk.LogSpaced(20.0, 800.0))
     parts, settings = parts_of(kk.data.ecg()), {"every": 1301, "answer": None}
-    return Task(parts, settings, cell, 20.0, 6, 20_000, 24 * 1301, steps_missed)
+    return Task(parts, settings, cell, 20.0, 6, 20_000, 24 * 1301, steps_missed, whole=400)  # a beat, and more
 
 
 def parts_of(data):

@@ -471,7 +471,45 @@ def repeat_table(found):
     return markdown(["", "rows", "equal to the bit", "largest difference", "not in both"], lines)
 
 
+def worth_table(found):
+    """Cosine, kilobytes and millions of multiplications, a line a setting, three columns a network."""
+
+    def line(row):
+        return (row["settings"],)
+
+    def values(rows):
+        cosine = plain_spread([row["cosine"] for row in rows], 2)
+        return f"{cosine} | {4e-3 * rows[0]['numbers']:,.0f} | {1e-6 * rows[0]['multiplications']:.1f}"
+
+    networks, lines = pivot(found["rows"], line, lambda row: NETWORK_NAMES[row["network"]], values)
+    return markdown(["", *(head for name in networks for head in (name, "kB", "10^6"))], lines)
+
+
+def structure_table(found):
+    """The size of the code, and the times of its steps, before and after."""
+    names = {
+        "package": "lines of the package",
+        "tests": "lines of the tests",
+        "laboratory": "lines of the laboratory",
+        "longest_file": "longest file of the package",
+        "longest_function": "longest function, with its docstring",
+        "files": "files from `fit` to a gradient",
+        "functions": "functions from `fit` to a gradient",
+        "stack": "deepest stack on this way",
+        "words": "lines that ask a unit for a word",
+    }
+    both = found["before"], found["after"]
+    lines = [[name, *(f"{each[key]:,}" for each in both)] for key, name in names.items()]
+    for rule in found["after"]["times"]:
+        times = [each["times"][rule] for each in both]
+        lines.append([f"{rule}: a step, ms", *(f"{1000.0 * each['step']:.0f}" for each in times)])
+        lines.append([f"{rule}: first call, s", *(f"{each['first']:.1f}" for each in times)])
+    return markdown(["", *(f"`{each['git_revision'][:8]}`" for each in both)], lines)
+
+
 OWN_TABLES = {
+    "structure": structure_table,
+    "worth": worth_table,
     "repeat": repeat_table,
     "purpose": purpose_table,
     "sound": sound_table,

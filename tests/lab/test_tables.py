@@ -25,6 +25,15 @@ def raced(label, rate, *triples):
     return {"label": label, "settings": {"learning_rate": rate}, "points": points}
 
 
+def sizes(first):
+    keys = "package", "tests", "laboratory", "longest_file", "longest_function", "files", "functions", "stack", "words"
+    return {key: first + number for number, key in enumerate(keys)}
+
+
+def called(name, what, seconds):
+    return {"name": f"{name}, {what}, threads: 2", "settings": {"threads": 2}, "every": [0.2, seconds]}
+
+
 SWEEP = {
     "sweep": "rules",
     "metric": "accuracy",
@@ -169,6 +178,36 @@ TABLES = {  # name: what the files hold, and the lines of the table without thos
 | rule | traces | units, periods | no window | window 64 |
 | kernl | none | 9, 3 | 1.0 | 2.0 |
 | kernl | linear | 9, 3 | 3.0 |  |"""),
+    "settings of linear memory": ([{"worth": {"rows": [
+            {"network": network, "settings": settings, "cosine": cosine, "numbers": 5000, "multiplications": 2.04e6}
+            for network, settings, cosine in (("smnist", "no hops", 0.8), ("smnist-adlif", "no hops", 0.7),
+                ("smnist", "no hops", 0.82), ("smnist-adlif", "no hops", 0.72))
+        ]}}], """
+|  | resonators | kB | 10^6 | AdLIF | kB | 10^6 |
+| no hops | 0.81 ± 0.01 | 20 | 2.0 | 0.71 ± 0.01 | 20 | 2.0 |"""),
+    "the structure": ([{"structure": {
+            "before": {"git_revision": "a" * 40, **sizes(1000), "times": {"e-prop": {"first": 4.04, "step": 0.1}}},
+            "after": {"git_revision": "b" * 40, **sizes(2000), "times": {"e-prop": {"first": 3.0, "step": 0.0906}}},
+        }}], """
+|  | `aaaaaaaa` | `bbbbbbbb` |
+| lines of the package | 1,000 | 2,000 |
+| lines of the tests | 1,001 | 2,001 |
+| lines of the laboratory | 1,002 | 2,002 |
+| longest file of the package | 1,003 | 2,003 |
+| longest function, with its docstring | 1,004 | 2,004 |
+| files from `fit` to a gradient | 1,005 | 2,005 |
+| functions from `fit` to a gradient | 1,006 | 2,006 |
+| deepest stack on this way | 1,007 | 2,007 |
+| lines that ask a unit for a word | 1,008 | 2,008 |
+| e-prop: a step, ms | 100 | 91 |
+| e-prop: first call, s | 4.0 | 3.0 |"""),
+    "the gradients in a call": ([{"parts": {"call": [
+            called("readout only", "the readout's gradient", 0.05), called("readout only", "all gradients", 0.06),
+            called("KeRNL", "M learns in it", 0.1),
+        ]}}], """
+| threads |  | the readout's gradient | all gradients | `train_on_batch` | M learns in it |
+| 2 | readout only | 50.0 | 60.0 |  |  |
+| 2 | KeRNL |  |  |  | 100.0 |"""),
     "on a device": ([{"on_device": {"rows": [ON_DEVICE]}}],
         "\n| rate, e-prop | exact | 12 | 84 | 140.7 | 20.8 | 41.5 | 0.3 | 19.7 | 1,000 | 3e-06 | 91.2 / 91.4 % |"),
     "a GRU": ([{"baseline": {"label": "GRU, 100 units", "runs": [

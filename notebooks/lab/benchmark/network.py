@@ -1,6 +1,7 @@
 """The reference network and one training step of it in this package, and the network that takes part in the race."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import tensorflow as tf
@@ -36,12 +37,16 @@ def build(settings):
         pieces      how many pieces of `steps` steps a step feeds to a stateful network
         one_call    all of them are one call, by `steps_per_execution`
         cadence     M learns as often as by default, and not in every step; what counts is the mean of as many steps
+        gradients   "all" or "readout": a step is the loss and these gradients alone, no update and nothing of Keras'
     """
     set_threads(settings)
     keras.utils.set_random_seed(task.SEED)
     model = build_model(settings)
     pixels, labels = task.batch(settings)
     x, y = tf.constant(with_context(pixels)), tf.constant(labels)
+    if "gradients" in settings:
+        part = model if settings["gradients"] == "all" else model.get_layer("readout")
+        return functools.partial(loss_and_gradients, model, part.trainable_weights, x, y), VERSIONS
 
     if settings.get("one_call"):
         model.make_train_function()
@@ -56,6 +61,19 @@ def build(settings):
 
     step.averages = model.sensitivity_every
     return step, VERSIONS
+
+
+@tf.function(jit_compile=True)
+def gradients(model, weights, x, y):
+    """The loss, and its gradients by some of the weights."""
+    with tf.GradientTape() as tape:
+        loss = model.compute_loss(x, y, model(x, training=True))
+    return loss, tape.gradient(loss, weights)
+
+
+def loss_and_gradients(*arguments):
+    """The loss as a number, when all is done."""
+    return float(gradients(*arguments)[0])
 
 
 def build_model(settings):

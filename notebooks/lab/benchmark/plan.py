@@ -19,6 +19,8 @@ RULES = {  # name of the row: the rule, and its settings
     "bptt by tape": ("bptt", {"tape": True}),
 }
 LAYER, BY_HAND = ("layer", "by hand"), ("eprop", "kernl", "bptt")
+READOUT, ALL, CALL, LEARNS = "the readout's gradient", "all gradients", "`train_on_batch`", "M learns in it"
+GRADIENTS = {READOUT: {"gradients": "readout"}, ALL: {"gradients": "all"}}
 CADENCE = {"cadence": True}  # M learns as often as by default
 PIECES = {"steps": 100, "pieces": 8}  # a stream: traces are carried, and the weights move after each piece
 LINEAR_64 = {"layer": {"window": 64, "traces": "linear"}}
@@ -96,4 +98,19 @@ def layer_rows(threads):
     ]
 
 
-PARTS = {"step": step_rows, "windows": window_rows, "layer": layer_rows}
+def call_rows(threads):
+    """What of `train_on_batch` is the gradients, and what M that learns adds; M stands still in the other rows."""
+    fixed = {"learn_sensitivity": False}
+    rows = [("readout only", READOUT, "readout_only", {})]
+    for what in (ALL, CALL):
+        rows += [("readout only", what, "readout_only", {}), ("e-prop", what, "eprop", {})]
+        rows += [("KeRNL", what, "kernl", fixed), ("backpropagation", what, "bptt", {})]
+    rows.append(("KeRNL", LEARNS, "kernl", {}))
+    return [
+        ours(f"{name}, {what}, threads: {count}", count, rule, {"rule_settings": settings, **GRADIENTS.get(what, {})})
+        for count in sorted({1, threads})
+        for name, what, rule, settings in rows
+    ]
+
+
+PARTS = {"call": call_rows, "step": step_rows, "windows": window_rows, "layer": layer_rows}

@@ -192,7 +192,7 @@ TINY = {"batch": 2, "steps": 60, "inputs": 9, "units": 5, "outputs": 3}
 
 def test_the_parts_have_rows_of_their_own():
     """The tables find rows by their names."""
-    for rows in (plan.step_rows(2), plan.window_rows(2)):
+    for rows in (plan.step_rows(2), plan.window_rows(2), plan.call_rows(2)):
         assert len({row.name for row in rows}) == len(rows) >= 10
         assert all(set(plan.REFERENCE) <= set(row.settings) for row in rows)
 
