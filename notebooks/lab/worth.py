@@ -18,7 +18,7 @@ from kernl_keras.training.alignment import backpropagated_errors
 
 from .gradients import Gradients, agreement, linear_memory, numbers_behind
 from .memory import EARLY, HOP, network_and_digits
-from .options import Command
+from .options import Command, made_before
 
 WINDOW, UPDATES = 64, 150
 LEARNED, EXACT = "M as it learned it, after as many updates of KeRNL", "M exact, in the same networks"
@@ -59,8 +59,10 @@ def measure(name, seed, kept):
 
 def learned(name, seed):
     """The network of an experiment after some updates of KeRNL in linear memory, M as it was learned with it."""
-    layer = {"window": WINDOW, "traces": "linear"}
-    experiment = dataclasses.replace(EXPERIMENTS[name], layer_settings=layer, weight_decay=0.0, seed=seed)
+    experiment = EXPERIMENTS[name]
+    changes = {"rule_settings": {**experiment.rule_settings, "kernel": "membrane"}, "weight_decay": 0.0, "seed": seed}
+    changes["layer_settings"] = {"window": WINDOW, "traces": "linear"}
+    experiment = dataclasses.replace(experiment, **changes)
     data = load_data(experiment)
     model = build_model(experiment, data.time_steps, data.features, experiment.steps)
     model.fit(data.train, steps_per_epoch=UPDATES, verbose=0)
@@ -91,8 +93,9 @@ def rows_of(model, gradients, batch, settings):
 
 
 def run(options, about):
-    """A results file, written anew after each network."""
-    rows, kept = [], {}
+    """A results file, written anew after each network; it keeps the rows of other networks that it has."""
+    before = (made_before(options.output, "worth", "rows") or {"rows": []})["rows"]
+    rows, kept = [row for row in before if row["network"] not in options.networks], {}
     for name, seed in itertools.product(options.networks, options.seeds):
         for row in measure(name, seed, kept):
             rows.append({**row, "git_revision": about["git_revision"]})
@@ -103,7 +106,7 @@ def run(options, about):
 main = Command("worth", __doc__, run)
 main.option("--networks", nargs="+", choices=EARLY, default=EARLY)
 main.seeds(0, 1, 2)
-main.results("worth.json")
+main.results("worth.json", new=False)
 main.machine()
 
 if __name__ == "__main__":
