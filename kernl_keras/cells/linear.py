@@ -8,13 +8,14 @@ Every unit has its own state x(t) of d numbers. One step integrates, fires, and 
 
 x, y, z and I are small changes, the matrices those at the values of the step. Errors go back by the transposed step:
 
-    (38) e  = E(t) + s . l(t)                        error of the output; l(t) is the error of x(t) in later steps
-         m  = K^T l(t) + psi e r                     error of y(t)
-         dC/dI(t) = Q . m + D_0 e,    l(t-1) = P^T m
+    (38) e  = E(t) + s . ell(t)                      error of the output; ell(t) is the error of x(t) in later steps
+         m  = K^T ell(t) + psi e r                   error of y(t)
+         dC/dI(t) = Q . m + D_0 e,    ell(t-1) = P^T m
 
 All rules, the perturbed pass and the constants that learn use these two functions.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,42 +23,65 @@ import tensorflow as tf
 
 
 class LinearStep(NamedTuple):
-    """The derivatives of one step of a unit, Eq. (37), for d own states.
+    """The derivatives of one step of a unit, Eq. (37), for its d own states.
 
     P and K are tuples of d rows, Q, r, s and reset of d entries. An entry is a tensor [.., H] or a number; 0 and 1 are
     numbers, which cost nothing.
+
+    Attributes:
+        psi: psi(t), slope of the output by the distance to the threshold; 1 for a rate unit.
+        P: y(t) by x(t-1).
+        Q: y(t) by the current; [.., G H] for units with G currents.
+        r: the distance to the threshold by y(t).
+        K: x(t) by y(t).
+        s: x(t) by the output, without the reset.
+        reset: x(t) by the output, the reset alone: a rule follows it or not.
+        K0: K of a step without a spike.
+        direct: D_0, the output by the currents at a fixed state, [.., G H].
+        gate: 0 where refractory, else 1.
+        heard: the factor of its input: f'(g(t)) of a rate unit, what a `Unit` hears now beside one at rest.
+        heard_beside: the same of y but the potential, where a current of a `Unit` moves several at once.
+        presynaptic: S(t), or h(t) of a rate unit, on the way back through a sequence.
+        continues: 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back.
+
+    Example: half of the potential is left, and a current adds to it.
+
+    >>> from kernl_keras.rules import LinearStep
+    >>> step = LinearStep(psi=0.3, P=((0.5,),), Q=(1.0,), r=(1.0,), K=((1.0,),), s=(0.0,), reset=(0.0,), K0=((1.0,),))
+    >>> step.combined()
+    Jacobian(A=((0.5,),), B=(1.0,), D=(0.15,), g=0.3)
     """
 
-    psi: Any  # psi(t), slope of the output by the distance to the threshold; 1 for a rate unit
-    P: tuple  # y(t) by x(t-1)
-    Q: tuple  # y(t) by the current; [.., G H] for units with G currents
-    r: tuple  # the distance to the threshold by y(t)
-    K: tuple  # x(t) by y(t)
-    s: tuple  # x(t) by the output, without the reset
-    reset: tuple  # x(t) by the output, the reset alone: a rule follows it or not
-    K0: tuple  # K of a step without a spike
-    direct: Any = 0.0  # D_0, the output by the currents at a fixed state, [.., G H]
-    gate: Any = 1.0  # 0 where refractory
-    heard: Any = 1.0  # the factor of its input: f'(g(t)) of a rate unit, what a `Unit` hears now beside one at rest
-    heard_beside: tuple = ()  # the same of y but the potential, where a current of a `Unit` moves several at once
-    presynaptic: Any = 0.0  # S(t), or h(t) of a rate unit, in the steps of a `Past`
-    continues: Any = 1.0  # 0 where the step is the first of a sequence, [.., B, 1]: no error goes further back
+    psi: Any
+    P: tuple
+    Q: tuple
+    r: tuple
+    K: tuple
+    s: tuple
+    reset: tuple
+    K0: tuple
+    direct: Any = 0.0
+    gate: Any = 1.0
+    heard: Any = 1.0
+    heard_beside: tuple = ()
+    presynaptic: Any = 0.0
+    continues: Any = 1.0
 
-    def following_reset(self):
+    def following_reset(self) -> "LinearStep":
         """The step with the derivative of the resetting spike, as in backpropagation."""
         none = (0.0,) * len(self.s)
         return self._replace(s=tuple(map(plus, self.s, self.reset)), reset=none)
 
-    def first(self, count):
+    def first(self, count: int) -> "LinearStep":
         """The step of the first `count` own states, as if the others were constant."""
         rows = {name: tuple(row[:count] for row in getattr(self, name)[:count]) for name in ("P", "K", "K0")}
         return self._replace(**rows, **{name: getattr(self, name)[:count] for name in ("Q", "r", "s", "reset")})
 
-    def free_response(self):
+    def free_response(self) -> tuple[tuple[Any, ...], ...]:
         """P K, by which y(t) becomes y(t+1) without input, as rows of entries."""
         return matrix_product(self.P, self.K)
 
-    def oscillations(self, dt):
+    def oscillations(self, dt: float) -> tuple[np.ndarray, np.ndarray]:
         """Time constants and periods, ms, of what oscillates in P K faster than it fades: NumPy arrays [n]."""
         entries = np.stack(np.broadcast_arrays(*(x for row in self.free_response() for x in row)), -1)
         entries = entries[np.isfinite(entries).all(-1)]  # a unit may have no derivative at rest
@@ -67,7 +91,7 @@ class LinearStep(NamedTuple):
         swings = turn > fade
         return dt / np.maximum(fade[swings], 1e-9), 2.0 * np.pi * dt / turn[swings]
 
-    def combined(self):
+    def combined(self) -> "Jacobian":
         """The `Jacobian` of the step, in which y is eliminated."""
         after = [  # x(t) by y(t)
             [plus(k, times(self.psi, times(s, r))) for k, r in zip(row, self.r)] for row, s in zip(self.K, self.s)
@@ -79,7 +103,7 @@ class LinearStep(NamedTuple):
             g=plus(by_currents([times(self.psi, r) for r in self.r], self.Q), self.direct),
         )
 
-    def forward(self, x, current, arrived=0.0):
+    def forward(self, x: Sequence[tf.Tensor], current: Any, arrived: Any = 0.0) -> "Changes":
         """Eq. (37): `Changes` from those of x(t-1), a tuple, and I(t).
 
         `arrived` comes on top, from other units: what it would add to the potential of a unit at rest.
@@ -95,19 +119,19 @@ class LinearStep(NamedTuple):
         after = [plus(dot(row, y), times(s, output)) for row, s in zip(self.K, self.s)]
         return Changes(y, distance, output, tuple(tensor(change, like=x[0]) for change in after))
 
-    def error_of_arrived(self, y):
-        """The error of `arrived`, from those of y(t), of which the potential's is the first."""
-        return plus(self.gate * self.heard * y[0], dot(self.heard_beside, y[1:]))
+    def error_of_arrived(self, m: Sequence[tf.Tensor]) -> Any:
+        """The error of `arrived`, from m, those of y(t), of which the potential's is the first."""
+        return plus(self.gate * self.heard * m[0], dot(self.heard_beside, m[1:]))
 
-    def back(self, later, error, distance=0.0):
-        """Eq. (38): l(t-1) and `Errors` from l(t), a tuple, and E(t); `distance` is a further error of the distance."""
-        error = plus(error, dot(self.s, later))
-        distance = plus(times(self.psi, error), distance)
-        y = [plus(dot(column, later), times(r, distance)) for column, r in zip(zip(*self.K), self.r)]
-        y = [tensor(m, like=later[0]) for m in y]
-        current = by_currents((*y, error), (*self.Q, self.direct))
-        before = tuple(tensor(dot(column, y), like=later[0]) for column in zip(*self.P))
-        return before, Errors(current, tuple(y), None if nothing(distance) else distance, tuple(later))
+    def back(self, ell: Sequence[tf.Tensor], E: Any, u: Any = 0.0) -> tuple[tuple, "Errors"]:
+        """Eq. (38): ell(t-1) and `Errors`, from ell(t) and E(t); `u` is a further error of the distance r . y."""
+        e = plus(E, dot(self.s, ell))
+        u = plus(times(self.psi, e), u)
+        m = [plus(dot(column, ell), times(r, u)) for column, r in zip(zip(*self.K), self.r)]
+        m = [tensor(each, like=ell[0]) for each in m]
+        current = by_currents((*m, e), (*self.Q, self.direct))
+        before = tuple(tensor(dot(column, m), like=ell[0]) for column in zip(*self.P))
+        return before, Errors(current, tuple(m), None if nothing(u) else u, tuple(ell))
 
 
 class Jacobian(NamedTuple):
@@ -118,11 +142,11 @@ class Jacobian(NamedTuple):
     D: tuple
     g: Any
 
-    def back(self, later, error):
-        """l(t-1) = A^T l + D e and R = B . l + g e, from l(t), each [.., H], and the error e of the output."""
-        current = by_currents((*later, error), (*self.B, self.g))
-        before = [plus(dot(column, later), times(d, error)) for column, d in zip(zip(*self.A), self.D)]
-        return tuple(tensor(x, like=later[0]) for x in before), tensor(current, like=later[0])
+    def back(self, ell, e):
+        """ell(t-1) = A^T ell + D e and R = B . ell + g e, from ell(t), each [.., H], and the error e of the output."""
+        R = by_currents((*ell, e), (*self.B, self.g))
+        before = [plus(dot(column, ell), times(d, e)) for column, d in zip(zip(*self.A), self.D)]
+        return tuple(tensor(x, like=ell[0]) for x in before), tensor(R, like=ell[0])
 
     def twice(self):
         """Two such steps as one for `back`: e is the same in both, and R is their mean."""
@@ -150,13 +174,30 @@ class Changes(NamedTuple):
 
 
 class Errors(NamedTuple):
-    """The errors of all values that move in a step, each [.., B, H]; all but `current` are for constants that learn."""
+    """The errors of all values that move in a step, each [.., B, H]; all but `current` are for constants that learn.
 
-    current: Any  # dC/dI(t), [.., G H] where units have G currents
-    y: tuple | None = None  # of the states before a spike, V-(t), Re U(t) or h(t) first
-    distance: Any = None  # of the distance to the threshold
-    x: tuple = ()  # of the own states after the step
-    synapse: Any = None  # of S(t)
+    Attributes:
+        current: dC/dI(t), [.., G H] where units have G currents.
+        y: of the states before a spike, V-(t), Re U(t) or h(t) first; None to find that one from `current`.
+        distance: of the distance to the threshold.
+        x: of the own states after the step.
+        synapse: of S(t).
+
+    Example: one step back.
+
+    >>> import tensorflow as tf
+    >>> from kernl_keras.rules import LinearStep
+    >>> step = LinearStep(psi=0.5, P=((0.5,),), Q=(3.0,), r=(1.0,), K=((1.0,),), s=(0.0,), reset=(0.0,), K0=((1.0,),))
+    >>> ell, errors = step.back([tf.constant([1.0])], 2.0)
+    >>> errors.y[0].numpy().tolist(), errors.current.numpy().tolist(), ell[0].numpy().tolist()
+    ([2.0], [6.0], [1.0])
+    """
+
+    current: Any
+    y: tuple | None = None
+    distance: Any = None
+    x: tuple = ()
+    synapse: Any = None
 
 
 def nothing(x):

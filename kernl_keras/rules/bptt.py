@@ -54,11 +54,11 @@ class BPTT(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * (len(cell.own_states) + 1)
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        return BackwardStep(error, step.following_reset())
+    def prepare(self, L: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        return BackwardStep(L, step.following_reset())
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        *own, later = carry  # errors of the own state, and g(t)
-        own, errors = now.step.back(own, now.error + later)
-        through = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
-        return (*own, through + context.cell.synaptic_decay(context.p) * later), errors._replace(synapse=later)
+        *ell, g = carry
+        ell, errors = now.step.back(ell, now.L + g)  # Eq. (38), E(t) = L(t) + g(t)
+        arrived = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
+        return (*ell, arrived + context.cell.synaptic_decay(context.p) * g), errors._replace(synapse=g)

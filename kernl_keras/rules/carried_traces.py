@@ -33,16 +33,17 @@ def advance_traces(whole, traces):
 
     def row(number, index=None):
         """The trace [B, H, J G + F] of one carried tensor, or of its kernel `index`."""
-        alone = index is not None and whole.context.hop is not None  # kernels are separate, and this one suffices
-        way = for_kernel(whole, index) if alone else whole
+        hop = whole.context.hop
+        alone = None if index is None or hop is None else hop.for_kernel(index)  # kernels are separate
+        way = whole if alone is None else with_kernel(whole, alone)
         carry = way.carry(silence)
         one = tf.ones_like(carry[number])
-        if index is not None and not alone:
+        if index is not None and alone is None:
             one *= tf.one_hot(index, one.shape[1], dtype=one.dtype)[:, None]
         errors, carry = sweep(way, (*carry[:number], one, *carry[number + 1 :]))
         total = whole.products.per_example(block, errors)
         for trace, weight in zip(traces, carry):
-            if alone and weight.shape.rank == 3:
+            if alone is not None and weight.shape.rank == 3:
                 trace, weight = tf.gather(trace, index, axis=1), weight[:, 0]
             weighted = trace * weight[..., None]
             total += weighted if weight.shape.rank == 2 else tf.reduce_sum(weighted, 1)
@@ -60,9 +61,9 @@ def advance_traces(whole, traces):
     return tuple(new_traces)
 
 
-def for_kernel(whole, index):
-    """The `Backward` with one kernel of the hop alone."""
+def with_kernel(whole, hop):
+    """The `Backward` with a `Hop` by one kernel alone."""
     way = copy.copy(whole)
-    way.context = whole.context._replace(hop=whole.context.hop.for_kernel(index))
+    way.context = whole.context._replace(hop=hop)
     way.shapes = [shape if len(shape) == 1 else (1, shape[1]) for shape in whole.shapes]
     return way

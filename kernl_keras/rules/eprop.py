@@ -21,6 +21,8 @@ class EProp(Rule):
         v_ij(t)    = keep_i(t) eps_ij(t) - keep'_i(t) beta_i c_ij(t-1)       of the potential V after the reset, Eq. (8)
         dC/dW_ij   = sum_b sum_t L_i(t) zeta_ij(t)
 
+    The rule runs backward in time, where this is Eq. (38) of `kernl_keras/cells/linear.py` with E(t) = L(t).
+
     keep is 1 - z after a hard reset and 1 after a soft one. A soft reset subtracts B z, so keep' is 0 or z. Without a
     reset they are 1 and 0. This is the derivative of the cost with every path through the recurrent weights cut. So a
     `tau_s` that learns gets no credit: S acts through these weights alone. The error L comes as the layer above sends
@@ -61,15 +63,14 @@ class EProp(Rule):
         """The step as the rule follows it: with the derivative of the reset or without."""
         return step.following_reset() if self.reset_gradient else step
 
-    def prepare(
-        self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
-    ) -> BackwardStep:
-        """As in `Rule`. Errors that left their window have `entered` the hop already; `error` is then 0."""
-        return BackwardStep(error, self.followed(step))
+    def prepare(self, L: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None) -> Any:
+        """As in `Rule`. Errors that left their window have `entered` the hop already; L is then 0."""
+        return BackwardStep(L, self.followed(step))
 
-    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """Without the product of zeros with M, which would take most of the time of the traces."""
-        return self.prepare(0.0, step, carry, context, entered=(0.0,))
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> Any:
+        """With the number 0, which costs nothing."""
+        return self.prepare(0.0, step, carry, context)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        return now.step.first(context.cell.count_own(self.adaptation)).back(carry, now.error)
+    def backward_step(self, carry: tuple, now: Any, context: Context) -> tuple[tuple, Errors]:
+        d = context.cell.count_own(self.adaptation)
+        return now.step.first(d).back(carry, now.L)  # Eq. (38) with E(t) = L(t)

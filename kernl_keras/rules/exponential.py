@@ -11,8 +11,8 @@ from ..checks import flag, integer, keras_object
 from ..keras_version import NO_AUTOCAST, serializable
 from ..types import Initializer
 from .hop import TracedHop
-from .kernel import Kernel, Predictor
-from .sensitivity_loss import Effect, SensitivitySums, flat, sensitivity_sums
+from .kernel import Kernel
+from .predictor import Predictor
 
 
 @serializable
@@ -41,7 +41,7 @@ class Exponential(Kernel):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word = "exponential"
+    word, presynaptic = "exponential", True
 
     def __init__(self, count: int = 1, learn: bool = True, initializer: Initializer | None = None) -> None:
         self.count = integer("count", count)
@@ -78,49 +78,27 @@ class Exponential(Kernel):
     def weights(self, layer: Any) -> list[tf.Variable]:
         return [layer.temporal_filter] if self.learn else []
 
-    def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        return self.count, self.count
-
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(self.count, cell.units)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> TracedHop:
         return TracedHop(m, ((tf.exp(-self.gamma(layer) * layer.cell.dt),),))
 
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "ExponentialPredictor":
-        return ExponentialPredictor(m, tf.stop_gradient(self.gamma(layer)), layer.cell.dt, last, several)
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor) -> "ExponentialPredictor":
+        return ExponentialPredictor(m, tf.stop_gradient(self.gamma(layer)), layer.cell.dt)
 
 
 class ExponentialPredictor(Predictor):
     """The prediction of D, Omega M^T, for the perturbed pass, Eq. (19). Of the input q xi:
 
         (16) Omega(t) = k Omega(t-1) + q xi(t),    (17) Gamma(t) = k (Gamma(t-1) - dt Omega(t-1)),    k = exp(-gamma dt)
-
-    `last` says whether the last step alone counts, as in the reference code, and `several` whether each example has its
-    own last step; all other steps of an example are then zeros.
     """
 
-    def __init__(self, m, gamma, dt, last=False, several=False):
-        self.m, self.decay, self.dt, self.last, self.several = m, tf.exp(-gamma * dt), dt, last, several
+    def __init__(self, m, gamma, dt):
+        super().__init__(m, gamma=True)
+        self.decay, self.dt = tf.exp(-gamma * dt), dt
 
-    def step(self, before, noise, saved, changed):
+    def step(self, before, noise, step):
         """Omega(t) and Gamma(t) [B, R, H]."""
         omega, slope = before
         return self.decay * omega + noise[:, None, :], self.decay * (slope - self.dt * omega)
-
-    def start(self, like):
-        if self.last:
-            omega = tf.zeros_like(like.filtered_noise)[None]
-            return Effect(omega[:, :, 0], omega, omega)
-        zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(flat(self.m))
-        return zero, zero, zeros, zeros
-
-    def accumulate(self, total, outcome):
-        if not self.last:
-            return tuple(map(tf.add, total, sensitivity_sums(self.m, outcome)))
-        if self.several:
-            return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, outcome)))
-        return Effect(*(field[-1][None] for field in outcome))
-
-    def sums(self, total, kept, run):
-        return sensitivity_sums(self.m, total) if self.last else SensitivitySums(*total)

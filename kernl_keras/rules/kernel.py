@@ -1,8 +1,8 @@
-"""`Kernel` and its `Predictor`: the interface of KeRNL's kernels, for kernels of your own.
+"""`Kernel`: the interface of KeRNL's kernels, for kernels of your own.
 
 A kernel is the time course of a spike's effect on another unit. It is used twice: backward in time in the hop of an
 error from unit to unit (`rules.hop`), and forward in the prediction of a perturbation, from which M learns
-(`rules.perturbed_pass`).
+(`rules.predictor`).
 M is [R, H, H]: M[r, k, i] is the effect of unit i on unit k with the time course of kernel r.
 """
 
@@ -13,27 +13,46 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from .hop import Hop
+from .predictor import Predictor
 from .settings import Settings
 
 
 class Kernel(Settings, ABC):
-    """Base of the kernels of `kernl_keras.rules.KeRNL`.
+    """Base of the kernels of `kernl_keras.rules.KeRNL`: how the effect of a spike on other units goes on in time.
 
-    Methods to define: `rows`, `carry_shapes`, `hop` and `predictor`; for a kernel with weights besides M also `build`,
-    `reset`, `gamma` and `weights`. Set `direct = True` where M [H, H] is the effect of a spike in a single step: linear
-    memory may then follow it hop by hop, and a `kernl_keras.Model` finds it by least squares. If only the response of a
-    unit is to differ, override `kernl_keras.rules.Membrane.response`.
+    A kernel of your own defines `carry_shapes`, `hop` and `predictor`, and the `Hop` and the `Predictor` that these
+    return; `rows` and `count`, unless it is one kernel whose predictor carries two rows. If it has a gamma that learns
+    with M, it also defines `build`, `reset`, `gamma` and `weights`. Register the class by
+    `keras.utils.register_keras_serializable`, and keep each argument of its constructor in an attribute of the same
+    name, so that it is saved with the layer. If only the response of a unit is to differ, override
+    `kernl_keras.rules.Membrane.response` instead.
+
+    Set `presynaptic = True` where the time course is that of the unit that sends:
+    `kernl_keras.rules.PlainKeRNL` takes such kernels. Set `direct = True` where M [H, H] is the effect of a spike in a
+    single step: linear memory may then follow it hop by hop, and a `kernl_keras.Model` finds it by least squares.
 
     Raises:
         ValueError: by `check`, for a cell that the kernel does not support.
 
-    Example: the effect of a spike is over after one step.
+    Example: a spike has its effect one step late, and in that step alone.
 
-    >>> import numpy as np, kernl_keras as kk
-    >>> class Brief(kk.rules.Membrane):
-    ...     def response(self, cell, p):
-    ...         return tuple(tuple(0.0 for _ in row) for row in cell.free_response(p))
-    >>> layer = kk.RNN(kk.LIFCell(4), rule=kk.rules.KeRNL(kernel=Brief()))
+    >>> import numpy as np, tensorflow as tf, kernl_keras as kk
+    >>> class LatePredictor(kk.rules.Predictor):
+    ...     def step(self, before, noise, step):
+    ...         return before[1], noise[:, None]
+    >>> class LateHop(kk.rules.Hop):
+    ...     def enter(self, y, own=()):
+    ...         return (y[0] @ self.m,)
+    ...     def before(self, carry, entered, step):
+    ...         return carry[1], entered[0]
+    >>> class Late(kk.rules.Kernel):
+    ...     def carry_shapes(self, cell, traces):
+    ...         return [(cell.units,)] * 2
+    ...     def hop(self, layer, p, m, traces):
+    ...         return LateHop(m[0])
+    ...     def predictor(self, layer, p, m):
+    ...         return LatePredictor(m)
+    >>> layer = kk.RNN(kk.LIFCell(4), rule=kk.rules.KeRNL(kernel=Late()))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
     (2, 7, 4)
 
@@ -42,6 +61,7 @@ class Kernel(Settings, ABC):
 
     count: int = 1  # R, number of matrices in M
     word: ClassVar[str | None] = None  # its name in `KERNELS` of cells; None to allow any cell
+    presynaptic: ClassVar[bool] = False  # whether its time course is that of the unit that sends
     direct: ClassVar[bool] = False  # whether M may be the effect of a spike in a single step, as in linear memory
 
     def check(self, cell: HiddenCell, perturbation: Any) -> None:
@@ -69,49 +89,18 @@ class Kernel(Settings, ABC):
         """Whether M counts as the direct effect of a spike, Eq. (41), which least squares find; else it is a mean."""
         return self.direct
 
-    @abstractmethod
     def rows(self, cell: HiddenCell) -> tuple[int, int]:
-        """Numbers of rows [B, H] that the predictor carries from step to step: for the prediction, and other ones."""
+        """R and S: how many rows [B, H] the two tensors have that the predictor carries from step to step."""
+        return self.count, self.count
 
     @abstractmethod
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
-        """Shapes of the hop's carry, as in `Rule.carry_shapes`."""
+        """Shapes of the hop's carry without the batch axis, each (H,) or (R, H)."""
 
     @abstractmethod
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> Hop:
-        """The `Hop` by M [R, H, H]; with `traces` one whose carry has traces."""
+        """The `Hop` by M [R, H, H], where p are the cell's `parameters()`; with `traces` one whose carry has traces."""
 
     @abstractmethod
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "Predictor":
-        """The `Predictor` by M [R, H, H]; `last` and `several` as in `ExponentialPredictor`."""
-
-
-class Predictor(ABC):
-    """The prediction, by M, of the effect D of a perturbation, and the sums from which M learns."""
-
-    def drive(self, xi: tf.Tensor) -> tf.Tensor:
-        """The input to the units in a block of steps [C, B, H], from the noise xi."""
-        return xi
-
-    @abstractmethod
-    def step(self, before: tuple, driven: tf.Tensor, saved: Any, changed: Any) -> tuple:
-        """One step of the carry, [B, R, H] and [B, S, H], from the carry before it and the input that `drive` gives.
-
-        `saved` are the cell's residuals of the clean step, `changed` is `perturbed_pass.Changed`.
-        """
-
-    def keep(self, outcome: Any) -> Any:
-        """Values to keep of every step's `Effect`."""
-        return None
-
-    @abstractmethod
-    def start(self, like: Any) -> Any:
-        """The sums before the first block."""
-
-    @abstractmethod
-    def accumulate(self, total: Any, outcome: Any) -> Any:
-        """The sums with the `Effect` [C, ...] of another block."""
-
-    @abstractmethod
-    def sums(self, total: Any, kept: Any, run: Any) -> Any:
-        """`SensitivitySums` of all blocks, from `accumulate` and `keep`; `run` is `perturbed_pass.Run`."""
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor) -> Predictor:
+        """The `Predictor` by M [R, H, H], through which no gradient goes."""

@@ -1,9 +1,11 @@
 """`KeRNL`: errors go back through the unit's own state, and through other units by one learned hop, M."""
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
-from ..cells.linear import Errors, LinearStep
+from ..cells.linear import Errors, LinearStep, tensor
 from ..keras_version import serializable
 from ..types import Initializer, KernelName, PerturbationName
 from .eprop import EProp
@@ -11,7 +13,16 @@ from .kernel import Kernel
 from .learned_sensitivity import LearnedSensitivity
 from .memory import LinearTraces
 from .perturbation import Perturbation
-from .rule import BackwardStep, Context
+from .rule import Context
+
+
+class HopStep(NamedTuple):
+    """A `BackwardStep`, and what the hop needs of it."""
+
+    L: Any
+    step: LinearStep
+    entered: tuple  # input to the hop, see `rules.hop`
+    C: Any  # the error of z(t) through other units, if it is known beforehand
 
 
 @serializable
@@ -29,6 +40,10 @@ class KeRNL(EProp, LearnedSensitivity):
 
         (16) Omega(t) = K Omega(t-1) + xi(t)
         (19) F = mean (D(t) - Omega(t) M^T)^2,      D = perturbed minus clean observation
+
+    Backward in time, with A = L psi, and E for the error of a spike, which goes back through the unit by Eq. (38):
+
+        (23) C_i(t) = [A(t+1) M]_i + K C_i(t+1),      E_i(t) = L_i(t) + C_i(t)
 
     This is the exponential kernel, K = exp(-gamma_i dt). That of the default, "membrane", belongs to the unit k that
     receives the spike, and (25) to (27) take the place of (16), (19), (21) and (22): `kernl_keras.rules.Membrane`.
@@ -101,15 +116,21 @@ class KeRNL(EProp, LearnedSensitivity):
         return [*super().carry_shapes(cell, traces), *self.kernel.carry_shapes(cell, traces)]
 
     def prepare(
-        self, error: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
-    ) -> BackwardStep:
-        step, own = self.followed(step), context.cell.count_own(self.adaptation)
+        self, L: Any, step: LinearStep, carry: tuple, context: Context, entered: tuple | None = None
+    ) -> HopStep:
+        step, d = self.followed(step), context.cell.count_own(self.adaptation)
         if entered is None:
-            entered = context.hop.enter_outputs(error, step)
-        return BackwardStep(error, step, entered, context.hop.through(entered, carry[own:], step))
+            entered = context.hop.enter_outputs(L, step)
+        return HopStep(L, step, entered, context.hop.block(entered, carry[d:], step))
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        own = context.cell.count_own(self.adaptation)
-        through, hop = context.hop.backward(carry[own:], now)  # of z_i(t), by all units that it moves
-        before, errors = now.step.first(own).back(carry[:own], now.error + through)
-        return (*before, *hop), errors._replace(synapse=through)
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> HopStep:
+        """Without the product of zeros with M, which would take most of the time of the traces."""
+        entered = context.hop.enter_outputs(silence, self.followed(step))  # of which only the number of parts is used
+        return self.prepare(0.0, step, carry, context, (0.0,) * len(entered))
+
+    def backward_step(self, carry: tuple, now: HopStep, context: Context) -> tuple[tuple, Errors]:
+        d, hop = context.cell.count_own(self.adaptation), context.hop
+        C = hop.error(carry[d:]) if now.C is None else now.C
+        before = [tensor(x, like=after) for x, after in zip(hop.before(carry[d:], now.entered, now.step), carry[d:])]
+        ell, errors = now.step.first(d).back(carry[:d], now.L + C)  # E(t) = L(t) + C(t)
+        return (*ell, *before), errors._replace(synapse=C)

@@ -1,6 +1,6 @@
 """`Membrane`: the kernel of the unit that is moved: an effect fades, and oscillates, as the potential of that unit."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,9 +10,9 @@ from ..checks import flag
 from ..keras_version import serializable
 from ..sequences.masks import where_fresh
 from ..sequences.time_loop import blockwise, take
-from .hop import BlockHop, TracedHop, filter_back
-from .kernel import Kernel, Predictor
-from .sensitivity_loss import SensitivitySums, sum_of_squares
+from .hop import Hop, TracedHop, filter_back
+from .kernel import Kernel
+from .predictor import Predictor, SensitivitySums, sum_of_squares
 
 
 @serializable
@@ -73,7 +73,7 @@ class Membrane(Kernel):
         """True if input to a unit is scaled by its slope f'."""
         return self.arrival and cell.output_kind != "spikes"
 
-    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> "FilteredHop | TracedHop":
+    def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> Hop:
         cell, by_slope = layer.cell, self.by_slope(layer.cell)
         kernel = self.response(cell, p)
         if not traces:
@@ -90,18 +90,11 @@ class Membrane(Kernel):
 
         return TracedHop(member[:, :, None] * m[0], tf.nest.map_structure(per_kernel, kernel), by_slope)
 
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "MembranePredictor":
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor) -> "MembranePredictor":
         return MembranePredictor(m[0], self.response(layer.cell, p), self.by_slope(layer.cell))
 
 
-class Heard(NamedTuple):
-    """The entries of a `LinearStep` that `FilteredHop` needs."""
-
-    heard: Any
-    continues: Any
-
-
-class FilteredHop(BlockHop):
+class FilteredHop(Hop):
     """The hop where each kernel belongs to the unit that is moved, Eq. (27): errors are filtered, then multiplied by M.
 
     `kernel` is one step of y(t) without input, see `LinearStep.free_response`. With `by_slope` input to unit k is
@@ -109,43 +102,43 @@ class FilteredHop(BlockHop):
     """
 
     def __init__(self, m, kernel, by_slope=False):
-        self.m, self.kernel, self.by_slope, self.sent = m, kernel, by_slope, -1 if by_slope else 0
+        super().__init__(m_last=m, sent=-1 if by_slope else 0)
+        self.kernel, self.by_slope = kernel, by_slope
 
     def enter(self, y, own=()):
+        """A(t), in the parts that the kernel has."""
         return tuple(y[: len(self.kernel)])
 
-    def used(self, step):
-        return Heard(step.heard if self.by_slope else 1.0, step.continues)
-
     def before(self, carry, entered, step):
-        """Q(t) from Q(t+1), each [B, H], and f' Q."""
-        later = filter_back(self.kernel, carry[: len(self.kernel)], entered)
-        return (*later, step.heard * later[0]) if self.by_slope else later
+        """Q(t) from Q(t+1), in its parts, each [B, H], and f' Q."""
+        Q = filter_back(self.kernel, carry[: len(self.kernel)], entered)
+        return (*Q, step.heard * Q[0]) if self.by_slope else Q
 
 
 class MembranePredictor(Predictor):
     """The prediction of D by Eq. (26) for the perturbed pass, and the gradient dF/dM; arguments as in `FilteredHop`."""
 
     def __init__(self, m, kernel, by_slope=False):
-        self.m, self.kernel, self.by_slope = m, kernel, by_slope
+        super().__init__(m)
+        self.kernel, self.by_slope = kernel, by_slope
         self.parts = len(kernel)  # number of tensors [B, H] that go back from step to step
 
     def drive(self, xi):
         """M xi for a block of steps, [C, B, H]."""
         return tf.matmul(xi, self.m, transpose_b=True)
 
-    def step(self, before, driven, saved, changed):
+    def step(self, before, driven, step):
         """Y(t), its potential [B, 1, H] and the rest [B, S, H]."""
         y = [before[0][:, 0], *tf.unstack(before[1], axis=1)][: self.parts]
         after = [tensor(dot(row, y), like=y[0]) for row in self.kernel]
         rest = before[1] if self.parts == 1 else tf.stack(after[1:], 1)
-        driven = driven * saved.slope if self.by_slope else driven
+        driven = driven * step.heard if self.by_slope else driven
         return (after[0] + driven)[:, None], rest
 
     def keep(self, outcome):
         return outcome.effect - outcome.filtered_noise[:, 0]
 
-    def start(self, like):
+    def start(self):
         return (tf.zeros((), self.m.dtype),) * 2
 
     def accumulate(self, total, outcome):
@@ -168,15 +161,15 @@ class MembranePredictor(Predictor):
             entries = varying(self.followed(run.derivatives, start, size))
             return (take(residuals, start, size), within, goes_on, fresh, entries), run.noise(start, size)
 
-        def step(carry, now):
+        def step(q, now):
             residual, within, goes_on, fresh, entries = now
-            later = tuple(goes_on * part for part in carry)
-            before, received = self.backward(later, residual, with_varying(first, entries))
-            return where_fresh(fresh, tuple(within * part for part in before)), (), within * received
+            q = tuple(goes_on * part for part in q)
+            q, received = self.backward(q, residual, with_varying(first, entries))
+            return where_fresh(fresh, tuple(within * part for part in q)), (), within * received
 
-        def end(total, xi, local):
-            q, xi = (tf.reshape(x, (-1, units)) for x in (local, xi))
-            return total + tf.matmul(q, xi, transpose_a=True)  # [H, CB] x [CB, H]
+        def end(total, xi, received):
+            received, xi = (tf.reshape(x, (-1, units)) for x in (received, xi))
+            return total + tf.matmul(received, xi, transpose_a=True)  # [H, CB] x [CB, H]
 
         zeros = (tf.zeros_like(residuals[0]),) * self.parts
         start = tf.zeros((units, units), dtype)
@@ -187,7 +180,7 @@ class MembranePredictor(Predictor):
         """The `LinearStep` for `backward`; None if it needs none."""
         return derivatives(start, size) if self.by_slope else None
 
-    def backward(self, later, residual, step):
-        """The carry before a step, and the error of the input to the units [B, H]."""
-        before = filter_back(self.kernel, later, (residual,))
-        return before, step.heard * before[0] if self.by_slope else before[0]
+    def backward(self, q, residual, step):
+        """q(t), in its parts, from q(t+1) and D(t) - Re Y(t), and the error of the input to the units [B, H]."""
+        q = filter_back(self.kernel, q, (residual,))
+        return q, step.heard * q[0] if self.by_slope else q[0]

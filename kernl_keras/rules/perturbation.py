@@ -14,7 +14,30 @@ from .settings import Settings
 
 
 class Perturbation(Settings):
-    """Base of the perturbations: a second pass beside the clean one, in which every unit receives noise xi."""
+    """Base of the perturbations: a second pass beside the clean one, in which every unit receives noise xi.
+
+    A subclass defines `effect`, one step of the second pass, and `start`, unless that begins as the clean network does;
+    `change`, unless its states are those of a noisy network. For the noise to have a size of its own, set `scale`.
+
+    Args:
+        resync_every: number of steps after which all perturbations start anew; None for never.
+        observe: "distance", "voltage" or "reset_voltage", as in `Tangent`; None for the first that the cell has.
+
+    Raises:
+        ValueError: for a setting out of range.
+
+    Example: a tangent whose effect is bounded softly.
+
+    >>> import tensorflow as tf, kernl_keras as kk
+    >>> class Bounded(kk.rules.Tangent):
+    ...     def effect(self, *arguments):
+    ...         effect, state = super().effect(*arguments)
+    ...         return tf.tanh(effect), state
+    >>> isinstance(kk.rules.KeRNL(perturbation=Bounded()).perturbation, kk.rules.Perturbation)
+    True
+
+    Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
+    """
 
     word: ClassVar[str]  # its name in `PERTURBATIONS` of cells, also of subclasses
     scale = 1.0  # of the noise

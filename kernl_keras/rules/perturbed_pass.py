@@ -13,7 +13,8 @@ from ..replicas import rows_before, whole_sum
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
 from ..sequences.time_loop import blockwise, take
-from .sensitivity_loss import DirectPredictor, Effect, SensitivitySums, sensitivity_loss
+from .predictor import Effect, Run, SensitivitySums
+from .sensitivity_loss import DirectPredictor, sensitivity_loss
 
 
 class PerturbedState(NamedTuple):
@@ -31,20 +32,15 @@ class Changed(NamedTuple):
     presynaptic: Any  # S(t-1), as the recurrent weights see it
 
 
-class Run(NamedTuple):
-    """Both passes as dF/dM needs them."""
-
-    within_bound: Any  # False where a perturbation starts anew after the step [T, B, 1]
-    noise: Any  # start, C -> xi [C, B, H]
-    resync_every: Any  # number of steps after which all perturbations start anew, or None
-    unroll: bool
-    starts: Any  # [T, B], True where a step is the first of its sequence; None where each example is one sequence
-    derivatives: Any  # start, C -> `LinearStep` of the steps
+def unperturbed(perturbation, clean, perturbed):
+    """The `PerturbedState` before any noise; `perturbed` is another one, of the same shapes."""
+    return PerturbedState(perturbation.start(clean), *map(tf.zeros_like, perturbed[1:]))
 
 
-def unperturbed(perturbation, clean, like):
-    """The `PerturbedState`, shaped like `like`, before any noise."""
-    return PerturbedState(perturbation.start(clean), *map(tf.zeros_like, like[1:]))
+def no_step(perturbed):
+    """The `Effect` of one step [1, ...] of a `PerturbedState`, before there is one."""
+    omega, rest = (tf.zeros_like(x)[None] for x in perturbed[1:])
+    return Effect(omega[:, :, 0], omega, rest)
 
 
 class PerturbedPass:
@@ -68,10 +64,11 @@ class PerturbedPass:
         m, self.perturbation = tf.stop_gradient(self.m), self.rule.perturbation
         if self.direct:
             self.perturbation = self.perturbation.observing(self.cell.DIRECT_EFFECT_ON)
-            self.predictor = DirectPredictor(m[0], self.cell, p, self.perturbation)
+            self.predictor = DirectPredictor(m[0], self.cell, self.perturbation)
         else:
-            last = self.rule.last and self.starts is None  # with resets an example has several last steps
-            self.predictor = self.rule.kernel.predictor(layer, p, m, last, several=counted is not None)
+            self.predictor = self.rule.kernel.predictor(layer, p, m)
+        # Then the sums are those of one step. With resets an example has several last steps.
+        self.last = self.rule.last and self.starts is None
         key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
 
@@ -121,7 +118,8 @@ class PerturbedPass:
             saved, received = cell.save_residuals(done, clean), driven
             if enters == "current":
                 received *= cell.gate(done)
-            filtered = predictor.step(perturbed[1:], received, saved, changed)
+            before = changed if self.direct else perturbed[1:]
+            filtered = predictor.step(before, received, cell.linear_step(saved, self.p))
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew. NaN is not
             # <= bound either; a maximum would not do, as XLA's ignores NaN.
             bound = min(noise.max_perturbation, effect.dtype.max)
@@ -137,12 +135,14 @@ class PerturbedPass:
         (end_state, after), (residuals, predictor_values, within_bound), total, _ = blockwise(
             begin,
             step,
-            lambda total, _, outcome: predictor.accumulate(total, outcome),
+            lambda total, _, outcome: self.accumulate(total, outcome),
             (state, perturbed),
-            predictor.start(perturbed),
+            no_step(perturbed) if self.last else predictor.start(),
             self.length,
             unroll=unroll,
         )
+        if self.last:
+            total = predictor.accumulate(predictor.start(), total)
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)
@@ -155,6 +155,14 @@ class PerturbedPass:
         counted = tf.cast(self.counted, self.m.dtype)
         share = tf.math.divide_no_nan(tf.reduce_sum(restarted * counted), tf.reduce_sum(counted))
         return residuals, end_state, after, sums, share
+
+    def accumulate(self, total, outcome):
+        """The sums with those of a block's `Effect` [C, ...]; where the last step alone counts, its `Effect`."""
+        if not self.last:
+            return self.predictor.accumulate(total, outcome)
+        if self.counted is None:
+            return Effect(*(field[-1][None] for field in outcome))
+        return Effect(*(before + tf.reduce_sum(field, 0) for before, field in zip(total, outcome)))  # others are zeros
 
     def advance(self, current, xi, enters, clean, other):
         """One step of both passes: the clean step, the new clean state, D, the new perturbed state, and `Changed`."""

@@ -1,6 +1,6 @@
 """`PlainKeRNL`: KeRNL as published. M and gamma carry the whole influence of a unit's current. Eq. (10)-(14)."""
 
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import tensorflow as tf
 
@@ -12,7 +12,15 @@ from ..types import Credit, Initializer, Noise, PerturbationName, PostFactor
 from .exponential import Exponential
 from .learned_sensitivity import LearnedSensitivity
 from .perturbation import Perturbation, Replica
-from .rule import BackwardStep, Context
+from .rule import Context
+
+
+class PlainStep(NamedTuple):
+    """The input of the rule for one step back, or for a block of steps."""
+
+    d: tuple  # d(t), as the hop takes it, Eq. (11)
+    h: Any  # h(t) [.., B, H]
+    step: LinearStep
 
 
 @serializable
@@ -23,10 +31,15 @@ class PlainKeRNL(LearnedSensitivity):
         (11) d_i(t)  = sum_k L_k(t) psi_k(t) M_ki
         (12) dC/dW_ij = sum_b sum_t d_i(t) e_ij(t)
 
+    Backward in time:
+
+        (13) R_i(t) = d_i(t) + exp(-gamma_i dt) R_i(t+1),        dC/dI_i(t) = R_i(t) h_i(t)
+
     Of the constants that learn, those of the potential alone have a gradient.
 
     Args:
-        kernel: "exponential", or `kernl_keras.rules.Exponential` with its settings.
+        kernel: "exponential", or `kernl_keras.rules.Exponential` with its settings; or a kernel of your own that is
+            `presynaptic`, whose time course then takes the place of exp(-gamma_i d).
         noise: where the perturbation enters: "current" I_i(t); "synapse" S_i(t-1) as the recurrent weights see it;
             "activity" h_i(t-1), of rate units alone. None for "current", and "activity" of rate units.
         post_factor: h: "gate" (1, or 0 where refractory), "surrogate" (psi, or (1-a) f' of rate units) or "trace" (S).
@@ -61,8 +74,10 @@ class PlainKeRNL(LearnedSensitivity):
         sensitivity_initializer: Initializer | None = None,
     ) -> None:
         super().__init__(kernel, perturbation, learn_sensitivity, sensitivity_initializer)
-        if not isinstance(self.kernel, Exponential):
-            raise ValueError(f"kernel must be exponential for PlainKeRNL; received {kernel!r}.")
+        if not self.kernel.presynaptic:
+            raise ValueError(
+                f"kernel must be exponential for PlainKeRNL, or presynaptic as that is; received {kernel!r}."
+            )
         self.noise = None if noise is None else one_of("noise", noise, get_args(Noise))
         self.post_factor = None if post_factor is None else one_of("post_factor", post_factor, get_args(PostFactor))
         self.credit = one_of("credit", credit, ("all", "last"))
@@ -118,13 +133,12 @@ class PlainKeRNL(LearnedSensitivity):
             return tf.concat([tf.zeros_like(error[:-1]), error[-1:]], 0)
         return tf.where(steps.last[..., None], error, tf.zeros_like(error))
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        entered = context.hop.enter_outputs(error, step)  # Eq. (11)
+    def prepare(self, L: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> PlainStep:
         chosen = self.post_factor or ("gate" if self.noise_for(context.cell) == "current" else "surrogate")
         slope = step.psi if context.cell.output_kind == "spikes" else step.Q[0]  # of rate units (1-a) f'
-        post = {"gate": step.gate, "surrogate": slope, "trace": step.presynaptic}[chosen]  # h(t)
-        return BackwardStep(error, step._replace(psi=post), entered)
+        h = {"gate": step.gate, "surrogate": slope, "trace": step.presynaptic}[chosen]
+        return PlainStep(context.hop.enter_outputs(L, step), h, step)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        reverse = now.entered[0] + carry[0]  # Eq. (13), [B, R, H]
-        return (context.hop.decay[0][0] * reverse,), tf.reduce_sum(reverse, 1) * now.step.psi
+    def backward_step(self, carry: tuple, now: PlainStep, context: Context) -> tuple[tuple, tf.Tensor]:
+        R = context.hop.before(carry, now.d, now.step)  # Eq. (13), in the parts that the kernel has
+        return R, context.hop.error(R) * now.h

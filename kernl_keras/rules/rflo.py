@@ -39,11 +39,11 @@ class RFLO(Rule):
     def carry_shapes(self, cell: HiddenCell, traces: bool) -> list[tuple[int, ...]]:
         return [(cell.units,)] * cell.count_own(adaptation=False)
 
-    def prepare(self, error: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+    def prepare(self, L: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
         none = (0.0,) * len(step.s)  # as psi is that of the input, no spike moves the state
         step = step._replace(psi=1.0, Q=tuple(times(step.psi, q) for q in step.Q), K=step.K0, s=none)
-        return BackwardStep(error, step.first(context.cell.count_own(adaptation=False)))
+        return BackwardStep(L, step.first(context.cell.count_own(adaptation=False)))
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor]:
-        carry, errors = now.step.back(carry, now.error)
-        return carry, errors.current
+        ell, errors = now.step.back(carry, now.L)  # Eq. (38) of p_ij, with E(t) = L(t)
+        return ell, errors.current

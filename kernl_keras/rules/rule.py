@@ -14,21 +14,46 @@ NAMES: dict[str, type["Rule"]] = {}
 
 
 class Context(NamedTuple):
-    """The layer as a rule sees it on the way back: cell, parameters, recurrent weights."""
+    """The layer as a rule sees it on the way back.
+
+    Attributes:
+        cell: with `units`, `dt`, and what `help(kernl_keras.cells.hidden.HiddenCell)` lists.
+        p: the cell's `parameters()`, its constants as they are now.
+        recurrent_weights: W_rec [H, G H].
+        hop: under KeRNL the `Hop` from unit to unit; else None.
+
+    Example:
+
+    >>> import kernl_keras as kk
+    >>> context = kk.rules.Context(kk.LIFCell(4, dt=0.5), p=None, recurrent_weights=None)
+    >>> context.cell.units, context.cell.dt
+    (4, 0.5)
+    """
 
     cell: Any
-    p: Any  # the cell's `parameters()`
-    recurrent_weights: Any  # W_rec [H, G H]
-    hop: Any = None  # the way back through other units, see `rules.hop`, kernel by kernel where it has traces
+    p: Any
+    recurrent_weights: Any
+    hop: Any = None
 
 
 class BackwardStep(NamedTuple):
-    """The input of a rule for one step back, or for a block of steps. Each [.., B, H] or a number."""
+    """The input of a rule for one step back, or for a block of steps, [.., B, H].
 
-    error: Any  # L(t) = dC/dz(t), as the rule's `learning_signal` gives it
+    Attributes:
+        L: L(t) = dC/dz(t), as the rule's `learning_signal` gives it; the number 0.0 where there are no errors.
+        step: the `LinearStep` of the unit at t: psi(t), and the other derivatives.
+
+    Example: the error of the potential is L psi.
+
+    >>> from kernl_keras.rules import BackwardStep, LinearStep
+    >>> step = LinearStep(psi=0.5, P=((0.9,),), Q=(1.0,), r=(1.0,), K=((1.0,),), s=(0.0,), reset=(0.0,), K0=((1.0,),))
+    >>> now = BackwardStep(L=2.0, step=step)
+    >>> now.L * now.step.psi
+    1.0
+    """
+
+    L: Any
     step: LinearStep
-    entered: tuple = ()  # input to the hop, see `rules.hop`
-    through: Any = None  # the error of z(t) through other units, if known beforehand, Eq. (27)
 
 
 class Rule(Settings):
@@ -50,7 +75,7 @@ class Rule(Settings):
     - `carry_shapes(cell, traces)`: shapes of the carried tensors without the batch axis, a list of (H,) or (R, H).
     - `backward_step(carry, now, context)`: from the carry after step t and the `BackwardStep` now to the carry before
       it and dC/dI(t) [B, H], or [B, G H] where units have G currents (`cell.currents`). It must be linear in carry and
-      `now.error` together. In place of dC/dI(t) it may return `Errors`; otherwise the error of the
+      `now.L` together. In place of dC/dI(t) it may return `Errors`; otherwise the error of the
       potential, for constants that learn, is that of the current divided by the drive.
     - `learning_signal(error, steps)`: L(t) [T, B, H] as the rule uses it; the error itself by default. `steps` says
       which steps are valid under a mask (`ValidSteps`), or is None.
@@ -70,7 +95,7 @@ class Rule(Settings):
     ...     def carry_shapes(self, cell, traces):
     ...         return [(cell.units,)]
     ...     def backward_step(self, carry, now, context):
-    ...         error = now.error * now.step.psi + carry[0]
+    ...         error = now.L * now.step.psi + carry[0]
     ...         return (math.exp(-context.cell.dt / self.tau) * error,), error
     >>> layer = kk.RNN(kk.LIFCell(4), rule=Hebbian(tau=10.0))
     >>> tuple(layer(np.ones((2, 7, 3), "float32")).shape)
@@ -134,15 +159,19 @@ class Rule(Settings):
         """L(t) [T, B, H] as the rule uses it."""
         return error
 
-    def prepare(self, error: Any, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
-        """The `BackwardStep` of a block of steps, from their errors [C, B, H]; `carry` is the one after the block."""
-        return BackwardStep(error, step)
+    def prepare(self, L: Any, step: LinearStep, carry: tuple, context: Context) -> Any:
+        """What `backward_step` gets as `now`, for a block of steps: by default a `BackwardStep`.
 
-    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> BackwardStep:
+        It may be another named tuple, which has the `LinearStep` as `step`. L are the errors of the block [C, B, H],
+        and `carry` is the one after it.
+        """
+        return BackwardStep(L, step)
+
+    def prepare_silence(self, silence: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> Any:
         """`prepare` without errors: `silence` is zeros [T, B, H], and only the carry goes back."""
         return self.prepare(silence, step, carry, context)
 
-    def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, tf.Tensor | Errors]:
+    def backward_step(self, carry: tuple, now: Any, context: Context) -> tuple[tuple, tf.Tensor | Errors]:
         """One step back: the carry for t-1, and the error of the current [B, H] or `Errors`."""
         raise NotImplementedError(f"{type(self).__name__} must implement backward_step(carry, now, context).")
 

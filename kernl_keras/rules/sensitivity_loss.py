@@ -21,61 +21,15 @@ that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the dia
 """
 
 from functools import partial
-from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from ..cells.linear import tensor
-from .kernel import Predictor
+from .predictor import Predictor, SensitivitySums, flat, sum_of_squares
 
 RIDGE = 0.03  # of the least squares, as a share of each unit's own sum of squares, of many samples
 LEAST_HEARD = 0.55  # h
 ITERATIONS = 8  # of the least squares, enough for three digits where the changes of units are hardly correlated
-
-
-class Effect(NamedTuple):
-    """The effect of the noise, in units of its standard deviation."""
-
-    effect: Any  # D [T, B, H]
-    filtered_noise: Any  # Omega [T, B, R, H]
-    filtered_noise_slope: Any  # Gamma [T, B, R, H]
-
-
-class SensitivitySums(NamedTuple):
-    """Sums over batch and steps that give F and its gradients. Those of consecutive blocks add up."""
-
-    squares: Any  # squares of the residual, D - Omega M^T
-    effect_squares: Any  # squares of D
-    by_noise: Any  # residual^T Omega [H, R H]
-    by_slope: Any  # residual^T Gamma [H, R H]
-    changes: Any = None  # dS^T dS [H, H], and the sum of heard^2 |dS|^2 [H, 1]; for the direct effect alone
-
-
-def sensitivity_sums(m, outcome):
-    """`SensitivitySums` of an `Effect`, for M [R, H, H]."""
-    kernels, units = m.shape[0], m.shape[-1]
-    effect = tf.reshape(outcome.effect, (-1, units))  # [TB, H]
-    omega = tf.reshape(outcome.filtered_noise, (-1, kernels * units))  # [TB, RH]
-    slope = tf.reshape(outcome.filtered_noise_slope, (-1, kernels * units))  # [TB, RH]
-    residual = effect - tf.matmul(omega, flat(m), transpose_b=True)  # [TB, RH] x [RH, H]
-    return SensitivitySums(
-        squares=sum_of_squares(residual),
-        effect_squares=sum_of_squares(effect),
-        by_noise=tf.matmul(residual, omega, transpose_a=True),  # [H, TB] x [TB, RH]
-        by_slope=tf.matmul(residual, slope, transpose_a=True),  # [H, TB] x [TB, RH]
-    )
-
-
-def sum_of_squares(x):
-    """The sum of x^2, x [n, H], by a product for each column: XLA's sums of whole tensors are slow."""
-    columns = tf.matmul(tf.ones_like(x[:, :1]), x**2, transpose_a=True)  # [1, n] x [n, H]
-    return tf.reduce_sum(columns)
-
-
-def flat(m):
-    """M [R, H, H] as [H, R H]: each unit's weights of all filtered noises."""
-    kernels, units = m.shape[0], m.shape[-1]
-    return tf.reshape(tf.transpose(m, (1, 0, 2)), (units, kernels * units))
 
 
 def least_squares(residuals, changes, heard, samples):
@@ -141,12 +95,13 @@ def sensitivity_loss(m, gamma, sums, count, samples=None, learns=None):
 class DirectPredictor(Predictor):
     """The prediction of a single step by M [H, H], Eq. (41)."""
 
-    def __init__(self, m, cell, p, perturbation):
-        self.m, self.cell, self.p, self.perturbation = m, cell, p, perturbation
+    def __init__(self, m, cell, perturbation):
+        super().__init__(m)
+        self.cell, self.perturbation = cell, perturbation
 
-    def step(self, before, driven, saved, changed):
-        step = self.cell.linear_step(saved, self.p).following_reset()
-        sent = changed.presynaptic
+    def step(self, changed, noise, step):
+        """What M explains and what it does not, from how the perturbed network differs before the step."""
+        step, sent = step.following_reset(), changed.presynaptic
         own = tensor(self.perturbation.observed_change(self.cell, step.forward(changed.own, 0.0)), like=sent)
         heard = step.gate * step.heard * tf.ones_like(own)
         slope = self.perturbation.observed(self.cell, {"distance": step.r[0], "voltage": 1.0, "reset_voltage": 1.0})
@@ -154,7 +109,7 @@ class DirectPredictor(Predictor):
         parts = [own, heard] if plain else [own, heard, slope * tf.ones_like(own)]
         return sent[:, None], tf.stack(parts, 1)  # [B, 1, H] and [B, 2 or 3, H]
 
-    def start(self, like):
+    def start(self):
         zero, zeros = tf.zeros((), self.m.dtype), tf.zeros_like(self.m)
         return zero, zero, zeros, zeros, zeros[:, :1]
 
@@ -168,8 +123,8 @@ class DirectPredictor(Predictor):
         residual = effect - heard * tf.matmul(sent, self.m, transpose_b=True)
         by_noise = tf.matmul(heard * residual, sent, transpose_a=True)  # [H, CB] x [CB, H]
         changes = tf.matmul(sent, sent, transpose_a=True)
-        of_heard = tf.matmul(heard**2, tf.reduce_sum(sent**2, -1, keepdims=True), transpose_a=True)
-        new = sum_of_squares(residual), sum_of_squares(effect), by_noise, changes, of_heard
+        heard_squares = tf.matmul(heard**2, tf.reduce_sum(sent**2, -1, keepdims=True), transpose_a=True)
+        new = sum_of_squares(residual), sum_of_squares(effect), by_noise, changes, heard_squares
         return tuple(map(tf.add, total, new))
 
     def sums(self, total, kept, run):

@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from ..cells.hidden import HiddenCell
 from ..keras_version import serializable
-from .hop import BlockHop
+from .hop import Hop
 from .kernel import Kernel
 from .membrane import MembranePredictor
 from .perturbation import Perturbation
+from .predictor import Predictor
 
 
 @serializable
@@ -57,31 +58,29 @@ class WholeUnit(Kernel):
         return [*[state] * len(cell.own_states), (cell.units,)]
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> "WholeUnitHop":
-        return (TracedWholeUnitHop if traces else WholeUnitHop)(m[0])
+        return TracedWholeUnitHop(m[0]) if traces else WholeUnitHop(m_last=m[0], sent=-1)
 
-    def predictor(self, layer: Any, p: Any, m: tf.Tensor, last: bool, several: bool) -> "WholeUnitPredictor":
-        return WholeUnitPredictor(m[0], layer.cell, layer.rule, p)
+    def predictor(self, layer: Any, p: Any, m: tf.Tensor) -> "WholeUnitPredictor":
+        return WholeUnitPredictor(m[0], layer.cell, layer.rule)
 
 
-class WholeUnitHop(BlockHop):
+class WholeUnitHop(Hop):
     """The hop by M [H, H] through the unit's whole state, with reset and adaptation, Eq. (36).
 
     The carry is the error of the own state, and last that of what arrives from other units at t+1, see
     `LinearStep.error_of_arrived`.
     """
 
-    def __init__(self, m):
-        self.m = m
-
-    def enter_outputs(self, error, step):
-        before, errors = step.back((tf.zeros_like(error),) * len(step.s), error)
+    def enter_outputs(self, L, step):
+        before, errors = step.back((tf.zeros_like(L),) * len(step.s), L)
         return self.enter(errors.y, before)
 
     def enter(self, y, own=()):
-        """Input to the errors of y(t), and to those of the own state before it."""
+        """Errors of y(t), and of the own state before it."""
         return *y, *own
 
     def before(self, carry, entered, step):
+        """The errors of the own state before t, and of what arrives at t, from those at t+1."""
         y, own = entered[: len(step.s)], entered[len(step.s) :]
         before, errors = step.back(carry[:-1], 0.0)
         return *map(tf.add, before, own), step.error_of_arrived(tuple(map(tf.add, errors.y, y)))
@@ -97,15 +96,12 @@ class TracedWholeUnitHop(WholeUnitHop):
     """
 
     def __init__(self, m, unit=None):
-        super().__init__(m)
+        super().__init__(m, sent=-1)
         self.unit = unit
 
     def for_kernel(self, index):
         """The hop through one unit k alone."""
         return TracedWholeUnitHop(self.m, index)
-
-    def through(self, entered, carry, step):
-        """None: C(t) is in the carry."""
 
     def moved(self, x):
         """Values of the units k that are moved, [.., H], as [.., K, 1]: for products with all units i."""
@@ -113,31 +109,29 @@ class TracedWholeUnitHop(WholeUnitHop):
             return x
         return (x if self.unit is None else tf.gather(x, [self.unit], axis=-1))[..., None]
 
-    def backward(self, carry, now):
+    def before(self, carry, entered, step):
         m = self.m if self.unit is None else tf.gather(self.m, [self.unit])
-        entered = now.entered if len(now.entered) > 1 else (0.0,) * (2 * len(now.step.s))  # without errors
         entered = [self.moved(part) * m for part in entered]
-        step = now.step._replace(presynaptic=None, continues=1.0)
-        *state, arrived = self.before(carry, entered, tf.nest.map_structure(self.moved, step))
-        return carry[-1], (*state, tf.reduce_sum(arrived, 1))
+        step = step._replace(presynaptic=None, continues=1.0)
+        *state, arrived = super().before(carry, entered, tf.nest.map_structure(self.moved, step))
+        return *state, tf.reduce_sum(arrived, 1)
 
 
 class WholeUnitPredictor(MembranePredictor):
     """The prediction of D by Eq. (36), by M [H, H], and the gradient dF/dM."""
 
-    def __init__(self, m, cell, rule, p):
-        self.m, self.cell, self.rule, self.p = m, cell, rule, p
-        self.parts = len(cell.own_states)
+    def __init__(self, m, cell, rule):
+        Predictor.__init__(self, m)
+        self.rule, self.parts = rule, len(cell.own_states)
 
-    def step(self, before, driven, saved, changed):
+    def step(self, before, driven, step):
         """The prediction of D(t) [B, 1, H], and the changes of the own state [B, S, H]."""
-        step = self.rule.followed(self.cell.linear_step(saved, self.p))
-        changes = step.forward(tf.unstack(before[1], axis=1), 0.0, arrived=driven)
+        changes = self.rule.followed(step).forward(tf.unstack(before[1], axis=1), 0.0, arrived=driven)
         return changes.distance[:, None], tf.stack(changes.x, 1)
 
     def followed(self, derivatives, start, size):
         return self.rule.followed(derivatives(start, size))
 
-    def backward(self, later, residual, step):
-        before, errors = step.back(later, 0.0, distance=residual)
+    def backward(self, q, residual, step):
+        before, errors = step.back(q, 0.0, u=residual)
         return before, step.error_of_arrived(errors.y)

@@ -124,7 +124,7 @@ class LinearBackward(WindowedBackward):
 
     def __init__(self, rule, past, window, memory, below=None):
         super().__init__(rule, past, window)
-        m = self.context.hop.m if rule.hops else None
+        m = rule.sensitivity(past.layer)[0] if rule.hops else None
         self.memory, self.recollection = memory, Recollection(memory, past, self.window, window, m, below)
 
     def __call__(self, error, traces=(), above=NOTHING_ABOVE):

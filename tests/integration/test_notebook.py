@@ -85,6 +85,6 @@ def test_the_notebook_states_each_equation_once():
 
 def test_the_proof_prints_the_code_of_today():
     printed = "".join(output.text for output in outputs(read("proof")) if output.output_type == "stream")
-    parts = naive.traces_gradient, naive.exponential_hop, LinearStep.back, TracedHop.backward
+    parts = naive.traces_gradient, naive.exponential_hop, LinearStep.back, TracedHop.before
     parts += kk.rules.KeRNL.backward_step, Backward.__call__
     assert not [part for part in parts if inspect.getsource(part) not in printed]

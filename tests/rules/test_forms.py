@@ -11,6 +11,7 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTrace
 
 from ..reference.cases import CELLS, B, H, I, draw, taking_turns
 from ..reference.expected import STD, gradients_or_zeros, learn, same
+from ..reference.own_kernel import Alpha
 from ..reference.units import UNITS, build_layer, same_gradients
 from .test_rules import OWN
 
@@ -32,6 +33,7 @@ RULES = {
     "e-prop, reset": EProp(reset_gradient=True),
     "RFLO": RFLO(),
     **OWN,
+    "a kernel of one's own": KeRNL(Alpha(5.0)),
 }
 WITHOUT_WINDOWS = ("plain", "plain, 2 kernels", "RFLO", *OWN)
 LINEAR = ("kernl", "kernl, potential alone", "e-prop", "e-prop, reset")
@@ -147,6 +149,7 @@ MODES = [  # unit, rule, settings of the layer
     ("resonator", BPTT(), {"window": 4}),
     ("hard adaptive", OWN["signed"], {}),
     ("hard adaptive", OWN["hebbian"], {}),
+    ("hard adaptive", KeRNL(Alpha(5.0)), {"window": 2}),
 ]
 
 

@@ -7,7 +7,8 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import rules
 from kernl_keras.keras_version import keras
-from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, SensitivitySums, least_squares, sensitivity_loss
+from kernl_keras.rules import SensitivitySums
+from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, least_squares, sensitivity_loss
 from kernl_keras.training.optimizers import LeastSquares
 
 from ..reference.units import PotentialFirst, Synaptic

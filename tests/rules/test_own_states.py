@@ -204,7 +204,7 @@ def test_a_rule_of_ones_own_has_to_give_the_error_of_each_current():
             return []
 
         def backward_step(self, carry, now, context):
-            return (), now.error
+            return (), now.L
 
     with pytest.raises(ValueError, match="must return the errors of 4 currents of 4 units; received shape \\(2, 4\\)"):
         learn(lstm(Hebbian()), tf.constant(X), ERROR)

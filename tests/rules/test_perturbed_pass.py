@@ -6,9 +6,8 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras.draws import draw_signs, unpack_signs
-from kernl_keras.rules import Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
+from kernl_keras.rules import Effect, Exponential, KeRNL, PlainKeRNL, Replica, Tangent, Twin
 from kernl_keras.rules.perturbed_pass import PerturbedPass, PerturbedState
-from kernl_keras.rules.sensitivity_loss import Effect
 from kernl_keras.sequences.time_loop import BLOCK
 
 from ..reference.cases import SPIKING, B, H, Network, T, draw, taking_turns
@@ -46,7 +45,7 @@ class Pass:
         both = PerturbedPass(self.layer, self.p, self.weights, self.x, None, None)
         both.signs = PACKED
         filtered = tf.zeros((T, B, len(GAMMA), H), tf.float64)
-        both.predictor.start = lambda like: Effect(tf.zeros((T, B, H), tf.float64), filtered, filtered)
+        both.predictor.start = lambda: Effect(tf.zeros((T, B, H), tf.float64), filtered, filtered)
         both.predictor.accumulate = lambda total, made: made
         both.predictor.sums = lambda total, *_: total
         residuals, end, after, made, _ = both.run(*(states or self.zero_states()))

@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from kernl_keras import naive as ref
-from kernl_keras.rules.sensitivity_loss import Effect, sensitivity_loss, sensitivity_sums
+from kernl_keras.rules import Effect
+from kernl_keras.rules.predictor import sensitivity_sums
+from kernl_keras.rules.sensitivity_loss import sensitivity_loss
 
 from ..reference import oracles
 from ..reference.cases import draw
@@ -28,7 +30,7 @@ class Regression:
         m, gamma = tf.constant(self.m, dtype), tf.constant(self.gamma, dtype)
         with tf.GradientTape() as tape:
             tape.watch((m, gamma))
-            loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, effect), T * B * H)
+            loss, variance = sensitivity_loss(m, gamma, sensitivity_sums(m, effect, gamma=True), T * B * H)
             scaled = scale * loss
         return loss, variance, *tape.gradient(scaled, (m, gamma))
 
