@@ -96,7 +96,6 @@ def test_what_mypy_refuses_is_refused_at_run_time(number):
         (types.RuleName, kk.rules.NAMES),
         (types.KernelName, KERNELS),
         (types.PerturbationName, PERTURBATIONS),
-        (types.PerturbationName, {word for cell in CELLS for word in cell.PERTURBATIONS}),
         (types.Observable, {word for cell in CELLS for word in cell.OBSERVABLES}),
         (types.Noise, {word for cell in CELLS for word in cell.NOISE}),
         (types.Discretization, DECAYS),

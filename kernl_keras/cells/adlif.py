@@ -96,9 +96,9 @@ class AdLIFCell(SpikingCell):
 
     State = AdLIFState
     own_states = ("v", "w")
-    # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long.
-    KERNELS = ("whole_unit", "membrane", "exponential")
-    RESET_GRADIENT = False  # with the derivative of the hard reset gradients may explode
+    # The adaptation current takes back most of an input, so the kernel of the membrane alone is too long; and with the
+    # derivative of the hard reset gradients may explode.
+    RULE_DEFAULTS = {"kernl": {"kernel": "whole_unit", "reset_gradient": False}}
     CONSTANTS = ("tau_m", "tau_a", "coupling")
     LEARNABLE = (*SpikingCell.LEARNABLE, "coupling")
     FIELDS = {**SpikingCell.FIELDS, "coupling": ("coupling",)}

@@ -55,20 +55,17 @@ class HiddenCell(TrainedCell):
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
 
-    and the attributes `OBSERVABLES`, `PERTURBATIONS` (in `rules.learned_sensitivity`), `NOISE` (where noise may enter,
-    the default first) and `NOISE_OF_OUTPUT`.
+    and the attributes `OBSERVABLES` and `NOISE` (where noise may enter, the default first).
     """
 
     output_kind = "activity"  # or "spikes", each 0 or 1
-    KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL, the default first
-    RESET_GRADIENT = True  # that of KeRNL where rule="kernl" stands for it
+    KERNELS: tuple[KernelName, ...] = ("membrane", "whole_unit", "exponential")  # kernels of KeRNL that suit the units
+    HEARD_VARIES = False  # whether `LinearStep.heard` differs from step to step
+    RULE_DEFAULTS: dict[str, dict[str, Any]] = {}  # what suits them of a rule or of linear memory, by the word for it
     own_states: tuple[str, ...]  # names in `State` of the own states: potential first, an adapting threshold last
     OBSERVABLES: tuple[str, ...] = ("distance", "voltage")
-    PERTURBATIONS: tuple[str, ...] = ("tangent", "twin", "replica")
     NOISE: tuple[str, ...] = ("current", "synapse")
     DIRECT_EFFECT_ON: str | None = None  # which of them shows M, Eq. (41); None for what the perturbation observes
-    NOISE_OF_OUTPUT = "synapse"  # where noise on the output enters: "state" if S keeps it, as `perturb` does
-    SEGMENTS = 12  # segments of the last steps in linear memory where units have no periods, see `rules.LinearTraces`
     input_gain: float | None = None  # scale of initial weights without an initializer; None for Keras' default
     recurrent_gain: float | None = None  # likewise
     FIELDS: dict[str, tuple[str, ...]] = {}  # fields of `parameters()` by the argument that sets them
@@ -188,6 +185,11 @@ class HiddenCell(TrainedCell):
         """True if the second own state, Im U(t) or w(t), must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
 
+    @property
+    def has_trace(self) -> bool:
+        """True if S, which the recurrent weights see, is a state, which keeps what is added to it."""
+        return "trace" in self.State._fields
+
     def synaptic_decay(self, p: Any) -> Any:
         """kappa, one step's decay of the synaptic trace S; 0.0 for units whose output is what others receive."""
         return 0.0
@@ -219,6 +221,10 @@ class HiddenCell(TrainedCell):
     def effects(self, residuals: Any, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
         """`Effects` of the fields of `parameters()`, Eq. (30); `before` are `potentials` at t-1, `seen` is S(t-1)."""
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
+
+    def output_slope(self, step: LinearStep) -> Any:
+        """psi(t), of rate units (1-a) f': how the output follows a current, as KeRNL was published."""
+        return step.psi
 
     def gate(self, step: Any) -> tf.Tensor | float:
         """1, or 0 [B, H] where a unit does not receive its current."""

@@ -108,9 +108,9 @@ class LeakyRNNCell(HiddenCell):
     CONSTANTS = TIME_CONSTANTS = LEARNABLE = ("tau", "period")
     FIELDS = {"tau": ("leak", "turn", "drive"), "period": ("leak", "turn")}
     OBSERVABLES = ("voltage",)
-    PERTURBATIONS = ("tangent", "twin")
     NOISE = ("activity", "current", "synapse")
-    SEGMENTS = 4  # through hundreds of steps errors gain so much by hops that learning suffers
+    HEARD_VARIES = True
+    RULE_DEFAULTS = {"linear": {"segments": 4}}  # through hundreds of steps errors gain so much by hops that it harms
 
     def __init__(
         self,
@@ -194,6 +194,9 @@ class LeakyRNNCell(HiddenCell):
     def linear_step(self, residuals: RateStep, p: RateParameters) -> LinearStep:
         step, slope = self.silent_step(p), residuals.slope
         return step._replace(Q=(p.drive * slope, *step.Q[1:]), heard=slope)
+
+    def output_slope(self, step: LinearStep) -> Any:
+        return step.Q[0]
 
     def fields(self) -> list[str]:
         return [field for field in super().fields() if field != "turn" or self.period is not None]

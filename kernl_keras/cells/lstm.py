@@ -87,8 +87,8 @@ class LSTMCell(HiddenCell):
     currents = 4
     CONSTANTS = ()
     KERNELS = ("exponential",)
+    RULE_DEFAULTS = {"kernl": {"kernel": "exponential"}}
     OBSERVABLES = ("voltage",)
-    PERTURBATIONS = ("tangent", "twin")
     NOISE = ("synapse",)
 
     def __init__(

@@ -40,7 +40,6 @@ class SpikingCell(HiddenCell):
     """Base of the hidden cells that spike. The state of a subclass has S as `trace`."""
 
     output_kind = "spikes"
-    NOISE_OF_OUTPUT = "state"
     resistance: float | list[float] | None
     TIME_CONSTANTS: tuple[str, ...] = ("tau_m", "tau_s", "tau_a")
     LEARNABLE: tuple[str, ...] = ("tau_m", "tau_s", "tau_a", "base_threshold", "adaptation_strength")

@@ -111,7 +111,8 @@ class Unit(HiddenCell):
     KERNELS = ("whole_unit", "exponential")
     OBSERVABLES = ("distance", "voltage", "reset_voltage")
     output_kind = "spikes"
-    NOISE_OF_OUTPUT = "state"
+    HEARD_VARIES = True
+    RULE_DEFAULTS = {"kernl": {"kernel": "whole_unit"}}
     DIRECT_EFFECT_ON = "voltage"  # the first state, for the distance may see a current only later
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -97,10 +97,6 @@ class KeRNL(EProp, LearnedSensitivity):
         EProp.__init__(self, adaptation, reset_gradient)
         LearnedSensitivity.__init__(self, kernel, perturbation, learn_sensitivity, sensitivity_initializer)
 
-    @classmethod
-    def default_for(cls, cell: HiddenCell) -> "KeRNL":
-        return cls(kernel=cell.KERNELS[0], reset_gradient=cell.RESET_GRADIENT)
-
     def check(self, cell: HiddenCell, traces: Any) -> None:
         LearnedSensitivity.check(self, cell, bool(traces))
         if isinstance(traces, LinearTraces) and not self.kernel.direct:

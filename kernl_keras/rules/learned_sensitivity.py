@@ -47,7 +47,7 @@ class LearnedSensitivity(Rule):
     def solvable(self, layer: Any) -> bool:
         """Whether least squares can find M as the direct effect of a spike, for which Eq. (41) holds without noise."""
         direct = isinstance(layer.carries_traces, LinearTraces) or self.kernel.solvable(layer.cell)
-        exact = isinstance(self.perturbation, Tangent) and self.perturbation.observe != "reset_voltage"
+        exact = self.perturbation.linear and self.perturbation.observe != "reset_voltage"
         return self.learn_sensitivity and direct and exact
 
     def check(self, cell: HiddenCell, traces: Any) -> None:
@@ -57,7 +57,7 @@ class LearnedSensitivity(Rule):
 
     def noise_enters(self, cell: HiddenCell) -> str:
         """The place where the noise enters: "current" I(t), "synapse" the input of W_rec, "state" S(t-1) or h(t-1)."""
-        return cell.NOISE_OF_OUTPUT
+        return "state" if cell.has_trace else "synapse"
 
     def starts_at(self, cell: HiddenCell) -> str:
         """The start of M if no initializer is given, one of `STARTS`."""

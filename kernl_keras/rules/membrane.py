@@ -67,11 +67,12 @@ class Membrane(Kernel):
 
     def solvable(self, cell: HiddenCell) -> bool:
         """As in `Kernel`. Where a unit's default kernel is another, M has to make up for what this one leaves out."""
-        return cell.KERNELS[0] == self.word and (self.arrival or cell.output_kind == "spikes")
+        default = cell.RULE_DEFAULTS.get("kernl", {}).get("kernel", self.word)
+        return default == self.word and (self.arrival or not cell.HEARD_VARIES)
 
     def by_slope(self, cell: HiddenCell) -> bool:
         """True if input to a unit is scaled by its slope f'."""
-        return self.arrival and cell.output_kind != "spikes"
+        return self.arrival and cell.HEARD_VARIES
 
     def hop(self, layer: Any, p: Any, m: tf.Tensor, traces: bool) -> Hop:
         cell, by_slope = layer.cell, self.by_slope(layer.cell)

@@ -126,7 +126,7 @@ def get_traces(traces: Any) -> Any:
 
 def suited(settings, cell):
     """The settings with what suits the cell's units for each None; a `segment_steps` that stays None is a window."""
-    suits = {"hops": 1, "segments": cell.SEGMENTS, "segment_steps": 4}
+    suits = {"hops": 1, "segments": 12, "segment_steps": 4, **cell.RULE_DEFAULTS.get("linear", {})}
     if cell.time_scales()[1] is not None:
         suits = {"hops": 4, "segments": 1}
     given = {name: value for name, value in settings.get_config().items() if value is not None}

@@ -39,7 +39,7 @@ class Perturbation(Settings):
     Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
     """
 
-    word: ClassVar[str]  # its name in `PERTURBATIONS` of cells, also of subclasses
+    linear: ClassVar[bool] = False  # whether the effect is linear in the noise, so that Eq. (41) holds exactly
     scale = 1.0  # of the noise
     max_perturbation = float("inf")  # largest effect, in units of the noise, before a perturbation starts anew
 
@@ -48,8 +48,7 @@ class Perturbation(Settings):
         self.observe = None if observe is None else one_of("observe", observe, get_args(Observable))
 
     def check(self, cell: HiddenCell) -> None:
-        """Raises a ValueError if the cell lacks this perturbation or the observable."""
-        one_of("perturbation", self.word, cell.PERTURBATIONS)
+        """Raises a ValueError if the cell lacks the observable, or what this perturbation needs."""
         if self.observe is not None:
             one_of("observe", self.observe, cell.OBSERVABLES)
 
@@ -112,7 +111,7 @@ class Tangent(Perturbation):
     Source: Fiete, Senn, Wang, Hahnloser, Neuron 65 (2010), for learning from perturbations.
     """
 
-    word = "tangent"
+    linear = True
 
     def __init__(
         self, max_perturbation: float = 30.0, resync_every: int | None = None, observe: Observable | None = None
@@ -154,8 +153,6 @@ class Twin(Perturbation):
     Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word = "twin"
-
     def __init__(self, std: float = 0.1, resync_every: int | None = None, observe: Observable | None = None) -> None:
         super().__init__(resync_every, observe)
         self.std = self.scale = number("std", std, above=0.0)
@@ -188,7 +185,13 @@ class Replica(Twin):
     Source: the reference code of Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019.
     """
 
-    word = "replica"
+    def check(self, cell: HiddenCell) -> None:
+        super().check(cell)
+        if not cell.has_trace:
+            raise ValueError(
+                f"perturbation must be 'tangent' or 'twin' for {type(cell).__name__}, whose units do not spike; "
+                f"received {self!r}."
+            )
 
     def heard(self, state: Any, noisy: Any, clean: Any) -> Any:
         return state._replace(trace=state.trace + clean.output - noisy.output)

@@ -135,8 +135,7 @@ class PlainKeRNL(LearnedSensitivity):
 
     def prepare(self, L: tf.Tensor, step: LinearStep, carry: tuple, context: Context) -> PlainStep:
         chosen = self.post_factor or ("gate" if self.noise_for(context.cell) == "current" else "surrogate")
-        slope = step.psi if context.cell.output_kind == "spikes" else step.Q[0]  # of rate units (1-a) f'
-        h = {"gate": step.gate, "surrogate": slope, "trace": step.presynaptic}[chosen]
+        h = {"gate": step.gate, "surrogate": context.cell.output_slope(step), "trace": step.presynaptic}[chosen]
         return PlainStep(context.hop.enter_outputs(L, step), h, step)
 
     def backward_step(self, carry: tuple, now: PlainStep, context: Context) -> tuple[tuple, tf.Tensor]:

@@ -124,11 +124,6 @@ class Rule(Settings):
                 f"units have {cell.currents}."
             )
 
-    @classmethod
-    def default_for(cls, cell: HiddenCell) -> "Rule":
-        """The rule that its word stands for, with the defaults for a cell."""
-        return cls()
-
     def stream_traces(self, cell: HiddenCell) -> Any:
         """The default traces of a stateful layer."""
         return True
@@ -193,7 +188,8 @@ def get(rule: Any, cell: HiddenCell | None = None) -> Rule:
     >>> kk.rules.get("eprop")
     EProp(adaptation=True, reset_gradient=False)
     """
-    table = NAMES if cell is None else {name: partial(kind.default_for, cell) for name, kind in NAMES.items()}
+    defaults = {} if cell is None else cell.RULE_DEFAULTS
+    table = {name: partial(kind, **defaults.get(name, {})) for name, kind in NAMES.items()}
     rule = get_settings("rule", rule, Rule, table)
     rule.get_config()  # raises now, not after training, for a rule that cannot be saved
     return rule

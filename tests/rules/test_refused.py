@@ -16,7 +16,7 @@ REFUSED = [  # cell, settings, message
     (LIF, dict(activity_regularizer="rate"), "activity_regularizer must be one of Keras' regularizers; rec.*'rate'"),
     (lambda units: keras.layers.SimpleRNNCell(units), {}, "cell must be a LIFCell, an AdLIFCell, a Resonator"),
     # perturbations
-    (RATE, dict(rule=KeRNL(perturbation="replica")), r"perturbation must be one of \['tangent', 'twin'\]"),
+    (RATE, dict(rule=KeRNL(perturbation="replica")), "perturbation must be 'tangent' or 'twin' for LeakyR"),
     (RATE, dict(rule=KeRNL(perturbation=Tangent(observe="distance"))), r"observe must be one of \['voltage'\]"),
     (LIF, dict(rule=KeRNL("whole_unit", Twin(observe="voltage"))), "observe must be None or 'distance' for kernel"),
     # rules and kernels
