@@ -4,16 +4,16 @@
     (40) dC/dW_ij += sum_g w_gi X^g_j(t0-1),    w the weights with which sum_g w_g p_g^n comes closest to R(n)
 
 These w follow from the products of the filters' responses with each other, and from the sums b_g of the response at
-each pole. R(n) is the error of the currents n + 1 steps before t0, from the errors l of the own states and e of the
+each pole. R(n) is the error of the currents n + 1 steps before t0, from the errors ell of the own states and e of the
 outputs there, see `rules.memory`. Where the linear step is the same at all times, the sums have a closed form:
 
     (39) b_g = sum_n p_g^n R(n):    r^h = r^0 + rho T M^T (R(t0) + p_g r^(h-1)) / drive
-         r^0 = B . (1 - p_g A^T)^-1 l + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
+         r^0 = B . (1 - p_g A^T)^-1 ell + T kappa e(t0),    T = [g + p_g B . (1 - p_g A^T)^-1 D] / (1 - p_g kappa)
 
 r^0 is what the own states alone make, r^h includes up to h hops from unit to unit. What a hop after the first adds,
 over all poles and units, is scaled down where it is longer than what the hop before it added: a network of means may
 let errors grow where the true gradient does not. Where the N steps of K segments lie between, they add their own
-sum_n p_g^n R(n), n < N, and l, e(t0) and R(t0) are those before them, times p_g^N.
+sum_n p_g^n R(n), n < N, and ell, e(t0) and R(t0) are those before them, times p_g^N.
 """
 
 import dataclasses
@@ -138,10 +138,10 @@ class Filters(Sequences):
         (real, imaginary), (a, b) = tf.split(powers, 2, 1), tf.split(x, 2, 1)
         return tf.concat([real * a - imaginary * b, real * b + imaginary * a], 1)
 
-    def weights(self, response):
-        """w of Eq. (40), [count, B, G H], from the `response` at the poles."""
-        shape, inverse = tf.shape(response[0]), tf.constant(self.inverse, response[0].dtype)
-        pairs = zip(tf.split(inverse, 1 + self.swings, 1), response)  # XLA's code for a concatenation is slow
+    def weights(self, b):
+        """w of Eq. (40), [count, B, G H], from the sums b at the poles."""
+        shape, inverse = tf.shape(b[0]), tf.constant(self.inverse, b[0].dtype)
+        pairs = zip(tf.split(inverse, 1 + self.swings, 1), b)  # XLA's code for a concatenation is slow
         sums = [tf.matmul(columns, tf.reshape(part, (len(self.poles), -1))) for columns, part in pairs]
         return tf.reshape(tf.add_n(sums), tf.concat([[self.count], shape[1:]], 0))
 
@@ -194,49 +194,47 @@ def poles_of(cell, poles):
     return np.exp(-cell.dt / taus + 2j * np.pi * cell.dt / periods).ravel()
 
 
-def respond(poles, step, later, error, synapse, above, hop, decay, hops, earlier):
+def respond(poles, step, ell, arrived, kappa_e, above, hop, kappa, hops, earlier):
     """b of Eq. (39), real and, where a pole is not real, imaginary part, each [P, B, G H].
 
     Args:
         poles: p [P], NumPy.
         step: `Jacobian` of the steps before t0.
-        later: l at t0, each [B, H].
-        error: the part of e that comes through currents [B, H], times rho; None without hops.
-        synapse: the rest of e, through the decay of S.
+        ell: at t0, each [B, H].
+        arrived: rho M^T (R(t0) / drive) [B, H]; None without hops.
+        kappa_e: kappa e(t0), the error that comes through the decay of S.
         above: sum_n p^n L(t0-1-n), of the errors from layers above, `Complex` [P, B, H]; None for none.
-        hop, decay, hops: function R [.., H] -> rho M^T (R / drive); kappa; h.
-        earlier: `Complex` factor of `later`, `error` and `synapse`, p^N where these are the errors N steps before t0.
+        hop, kappa, hops: function R [.., H] -> rho M^T (R / drive); the decay of S; h.
+        earlier: `Complex` factor of `ell`, `arrived` and `kappa_e`, p^N where these are the errors N steps before t0.
     """
-    like = later[0]
-    swings, d = bool(np.any(poles.imag)), range(len(later))
-    p = Complex(*(tf.constant(x[:, None, None], like.dtype) for x in (poles.real, poles.imag)[: 1 + swings]))
+    swings, d, dtype = bool(np.any(poles.imag)), range(len(ell)), ell[0].dtype
+    p = Complex(*(tf.constant(x[:, None, None], dtype) for x in (poles.real, poles.imag)[: 1 + swings]))
     rows = [[Complex(float(i == j)) - p * Complex(step.A[j][i]) for j in d] for i in d]
-    own = earlier * through(step.B, solve(rows, [Complex(x) for x in later]))  # r^0
-    if error is not None or above is not None:
-        gain = Complex(step.g) + p * through(step.B, solve(rows, [Complex(x) for x in step.D]))
+    r = earlier * through(step.B, solve(rows, [Complex(x) for x in ell]))
+    if arrived is not None or above is not None:
+        T = Complex(step.g) + p * through(step.B, solve(rows, [Complex(x) for x in step.D]))
     if above is not None:
-        own = own + gain * above.each(lambda x: to_currents(x, gain.real))
-    response = own
-    if error is not None:
-        gain = gain / (Complex(1.0) - p * Complex(decay))  # T
-        response = own = own + gain * (earlier * Complex(synapse))
-        error = earlier * Complex(error)
-        added, longest = own, None
+        r = r + T * above.each(lambda x: to_currents(x, T.real))
+    if arrived is not None:
+        T = T / (Complex(1.0) - p * Complex(kappa))
+        r = r + T * (earlier * Complex(kappa_e))  # r^0
+        arrived = earlier * Complex(arrived)
+        added, longest = r, None  # r^h - r^(h-1)
         for number in range(hops):
-            arrived = p * added.each(hop)
-            added = gain * (arrived if number else error + arrived)
+            hopped = p * added.each(hop)
+            added = T * (hopped if number else arrived + hopped)
             if hops > 1:
                 added, longest = no_longer(added, longest)
-            response = response + added
+            r = r + added
     axis = tf.zeros_like(p.real)  # where nothing goes on to a further step, all poles have the same sum
-    return tuple(tensor(x, like=response.real) + axis for x in response.parts(1 + swings))
+    return tuple(tensor(x, like=r.real) + axis for x in r.parts(1 + swings))
 
 
 def no_longer(x, longest):
     """`x` [P, B, H], scaled down in each example where it is longer than `longest` [1, B, 1], and its length then."""
     squares = sum(part**2 for part in x.parts(2) if not nothing(part))
-    of_poles = tf.matmul(squares, tf.ones((squares.shape[-1], 1), squares.dtype))  # XLA's sums of tensors are slow
-    length = tf.sqrt(tf.reduce_sum(of_poles, 0, keepdims=True))
+    squares = tf.matmul(squares, tf.ones((squares.shape[-1], 1), squares.dtype))  # XLA's sums of tensors are slow
+    length = tf.sqrt(tf.reduce_sum(squares, 0, keepdims=True))
     if longest is None:
         return x, length
     shorter = tf.minimum(tf.math.divide_no_nan(longest, length), 1.0)

@@ -7,10 +7,10 @@ poles that all units share, and means of each unit's linear step: one for each o
     X^g_j(t) = p_g X^g_j(t-1) + s_j(t)
     (43) dx(t) = A dx(t-1) + B dI(t),     dz(t) = D . dx(t-1) + g dI(t)
 
-At the border of a window, before step t0, the errors l of the own states and e of the outputs go on back through steps
-that have these means, and so from unit to unit:
+At the border of a window, before step t0, the errors ell of the own states and e of the outputs go on back through
+steps that have these means, and so from unit to unit:
 
-    (44) R = B . l + g e,    l <- A^T l + D e,    e <- rho M^T (R / drive) + kappa e
+    (44) R = B . ell + g e,    ell <- A^T ell + D e,    e <- rho M^T (R / drive) + kappa e
 
 R is the error of the current, and drive what a current of 1 adds to the potential in one step. The response R(n) is R
 at step t0-1-n. e is the error of the synaptic trace S where there is one, kappa its decay, and rho the damping of a
@@ -309,12 +309,12 @@ class Recollection:
             memory if self.few else memory._replace(x=None),
             tf.range(self.windows),
         )
-        now = borders._replace(constants=None), inside.own, inside.first
+        now = borders._replace(constants=None), inside.ell, inside.first
         way = self.at_every_border if self.few else self.through_windows
         total, *below = way(memory.x, now, products.start(memory.x)[:3], products, above)
         if borders.constants is not None:
-            own = tf.stack(inside.own[: borders.constants.shape[2]], 2)  # [W, B, d, H]
-            total = *total, tf.einsum("wbdh,wbdhf->fh", own, borders.constants)
+            ell = tf.stack(inside.ell[: borders.constants.shape[2]], 2)  # [W, B, d, H]
+            total = *total, tf.einsum("wbdh,wbdhf->fh", ell, borders.constants)
         return total, below
 
     def at_every_border(self, x, now, total, products, above):
@@ -353,8 +353,8 @@ class Recollection:
             powers = tf.broadcast_to(
                 self.filters.powers(later) * counts[..., None], (self.window, tf.shape(after)[1], self.filters.count)
             )
-            current = tf.einsum("cbg,gbh->cbh", powers, after)
-            total = products.add_weights(total, self.past.presynaptic(start, self.window), current)
+            R = tf.einsum("cbg,gbh->cbh", powers, after)
+            total = products.add_weights(total, self.past.presynaptic(start, self.window), R)
             before = self.filters.shifted(after, tf.reduce_sum(counts, 0))
             if fresh is not None:
                 before = tf.where(fresh[:, None], tf.zeros_like(before), before)
@@ -379,32 +379,32 @@ class Recollection:
         first, total, below = carry
         return add_inputs(total, first, x), below, below_inside  # x is from earlier pieces
 
-    def weights(self, memory, own, first, sequences, above):
+    def weights(self, memory, ell, first, sequences, above):
         """Weights of the filtered inputs at the start of a window [count, B, G H], and those for the layer below.
 
-        `own` and `first` are the entries of `window.Inside` for this window; `above` [count, B, H], or None, are the
+        `ell` and `first` are the entries of `window.Inside` for this window; `above` [count, B, H], or None, are the
         weights of the `sequences` of the errors from layers above.
         """
-        step, own = self.jacobian(memory.means), own[: len(self.first.s)]
-        error, synapse, decay, poles = None, 0.0, 0.0, self.filters.poles
-        if self.m is not None:
-            decay = self.past.cell.synaptic_decay(self.past.p)
-            error, synapse = self.hop(first.current), times(decay, first.synapse)
+        step, ell = self.jacobian(memory.means), ell[: len(self.first.s)]
+        arrived, kappa_e, kappa, poles = None, 0.0, 0.0, self.filters.poles
+        if self.m is not None:  # e in its two parts
+            kappa = self.past.cell.synaptic_decay(self.past.p)
+            arrived, kappa_e = self.hop(first.current), times(kappa, first.synapse)
         hops, recent, earlier = self.memory.settings.hops, (), Complex(1.0)
         if memory.segments is not None:
-            hop = self.hop if error is not None and hops else None
-            way = WayThrough(self.jacobian, hop, decay, sequences, poles, self.scan)
-            start = way.start(own, error, synapse, tf.zeros_like(first.current))
+            hop = self.hop if arrived is not None and hops else None
+            way = WayThrough(self.jacobian, hop, kappa, sequences, poles, self.scan)
+            start = way.start(ell, arrived, kappa_e, tf.zeros_like(first.current))
             errors = way(memory.segments, memory.steps, start, self.segment, self.lengths, above)
             recent, earlier = errors.sums, way.power(errors.n)
-            own, error = errors.states[: len(own)], errors.hops[0] if errors.hops else error
-            synapse = errors.states[-1] if way.trace else synapse
+            ell, arrived = errors.states[: len(ell)], errors.arrived[0] if errors.arrived else arrived
+            kappa_e = errors.states[-1] if way.trace else kappa_e
             above = None if above is None else sequences.shifted(above, errors.n)
         above = None if above is None else earlier * sequences.sums(poles, above)
-        response = respond(poles, step, own, error, synapse, above, self.hop, decay, hops, earlier)
+        b = respond(poles, step, ell, arrived, kappa_e, above, self.hop, kappa, hops, earlier)
         if recent:
-            response = list(map(tf.add, response, recent))
-        weights = self.filters.weights(response)
+            b = list(map(tf.add, b, recent))
+        weights = self.filters.weights(b)
         if self.below is None:
             return weights, None
         kernel = tf.cast(self.past.cell.kernel, self.dtype)
@@ -421,9 +421,9 @@ class Recollection:
             s=tuple(tf.math.divide_no_nan(s, step.psi) if varying(x) else s for s, x in pairs)
         ).combined()
 
-    def hop(self, current):
+    def hop(self, R):
         """rho M^T (R / drive)."""
-        return tf.einsum("...bk,ki->...bi", current, self.m)
+        return tf.einsum("...bk,ki->...bi", R, self.m)
 
 
 def add_inputs(total, weights, x):

@@ -23,8 +23,8 @@ from .filters import Complex, over_steps, powers
 class BorderErrors(NamedTuple):
     """Errors of one border, on their way back."""
 
-    states: tuple  # of the own states, each [B, H]
-    hops: tuple  # from other units by their currents [B, H], in each of the steps taken at once; () without hops
+    states: tuple  # ell of the own states, and kappa e where there is a trace S, each [B, H]
+    arrived: tuple  # rho M^T (R / drive) [B, H], of all the steps taken at once; () without hops
     limit: Any  # squared length of `states` up to which they may grow [B, 1]
     sums: tuple  # b so far, in its parts [P, B, G H]
     n: Any  # how many steps they have gone back [B]
@@ -54,27 +54,27 @@ class WayThrough:
 
     Args:
         jacobian, hop: functions of a mean [B, F] and of R [B, H], see `memory.Recollection`; no hop for None.
-        decay: kappa of the synaptic trace that errors from other units come through; 0.0 for none.
+        kappa: decay of the synaptic trace that errors from other units come through; 0.0 for none.
         sequences: those that the errors from layers above are sums of, `above.Above`; None for none.
         poles: those at which b is wanted, NumPy.
         scan: `time_loop.scan`, unrolled or not.
     """
 
-    def __init__(self, jacobian, hop, decay, sequences, poles, scan):
-        self.jacobian, self.hop, self.decay, self.sequences = jacobian, hop, decay, sequences
+    def __init__(self, jacobian, hop, kappa, sequences, poles, scan):
+        self.jacobian, self.hop, self.kappa, self.sequences = jacobian, hop, kappa, sequences
         self.poles, self.scan, self.parts = poles, scan, 1 + bool(np.any(poles.imag))
-        self.trace = not nothing(decay)  # S is one state more
+        self.trace = not nothing(kappa)  # S is one state more
 
     def power(self, n):
         """p^n [P, B, 1], for n [B]."""
         return Complex(*(tf.transpose(part)[..., None] for part in powers(self.poles, n).parts(self.parts)))
 
-    def start(self, own, error, synapse, silence):
+    def start(self, ell, arrived, kappa_e, silence):
         """`BorderErrors` at the border, from the arguments of `filters.respond`; `silence` is zeros [B, G H]."""
-        states = (*own, tensor(synapse, like=own[0])) if self.trace else tuple(own)
+        states = (*ell, tensor(kappa_e, like=ell[0])) if self.trace else tuple(ell)
         sums = (silence + tf.zeros((len(self.poles), 1, 1), silence.dtype),) * self.parts
-        hops = () if self.hop is None else (error,)
-        return BorderErrors(states, hops, squares(states), sums, tf.zeros_like(silence[:, 0]))
+        arrived = () if self.hop is None else (arrived,)
+        return BorderErrors(states, arrived, squares(states), sums, tf.zeros_like(silence[:, 0]))
 
     def __call__(self, means, steps, errors, size, m, above=None):
         """`BorderErrors` behind all segments, from those at the border.
@@ -86,23 +86,23 @@ class WayThrough:
         step, given = self.several_steps(means, m)
         at_once, dtype = tf.constant(m, means.dtype), means.dtype
         starts = at_once[:, None] * tf.cast(tf.range(size), dtype)  # [K, n]
-        of_poles = over_steps(self.poles, starts, m).parts(self.parts)
-        elements = varying((step, given)), steps, at_once, starts, of_poles
+        powers_of_steps = over_steps(self.poles, starts, m).parts(self.parts)
+        elements = varying((step, given)), steps, at_once, starts, powers_of_steps
         if above is not None:
             elements += (self.sequences.over_steps(starts, m),)
 
         def through(errors, now):
-            entries, steps, m, starts, of_poles, *sums = now
-            hops = tuple(error / m for error in errors.hops)  # in each step
+            entries, steps, m, starts, powers_of_steps, *sums = now
+            arrived = tuple(error / m for error in errors.arrived)  # in each step
             entering = [tf.einsum("cg,gbh->cbh", each / m, self.sequences.shifted(above, errors.n)) for each in sums]
-            (states, hops, limit), currents = self.steps(
-                *with_varying((step, given), entries), errors._replace(hops=hops), steps, m, starts, entering
+            (states, arrived, limit), R = self.steps(
+                *with_varying((step, given), entries), errors._replace(arrived=arrived), steps, m, starts, entering
             )
-            here = Complex(*(tf.einsum("cp,cbh->pbh", part, currents) for part in of_poles))
+            here = Complex(*(tf.einsum("cp,cbh->pbh", part, R) for part in powers_of_steps))
             here = self.power(errors.n) * here
             sums = tuple(map(tf.add, errors.sums, here.parts(self.parts)))
             n = errors.n + tf.minimum(steps, m * tf.cast(tf.shape(starts)[0], dtype))
-            return BorderErrors(states, tuple(m * error for error in hops), limit, sums, n), ()
+            return BorderErrors(states, tuple(m * error for error in arrived), limit, sums, n), ()
 
         return self.scan(through, errors, elements)[0]
 
@@ -114,7 +114,7 @@ class WayThrough:
         """
         step = given = self.jacobian(means)
         if self.trace:
-            step = given.with_trace(self.decay)
+            step = given.with_trace(self.kappa)
             given = step._replace(D=(*given.D, 0.0))
         for level in range(1, int(m[-1]).bit_length()):
             longer = tf.constant((m >= 2**level)[:, None, None])
@@ -125,35 +125,35 @@ class WayThrough:
         return step, given
 
     def steps(self, step, given, errors, steps, m, starts, entering):
-        """Back through one segment: `states`, `hops` and `limit` after it, and R [c, B, G H]."""
+        """Back through one segment: `states`, `arrived` and `limit` after it, and R [c, B, G H]."""
 
-        above = []  # what the errors that enter at each step add to those of the states and of the current
+        above = []  # what the errors that enter at each step add to those of the states and to R
         for error in entering:
             more = [times(d, error) for d in given.D]
             added = [tensor(x, like=error) for x in (*more, by_currents([error], [given.g]))]
             above.append((*added, tf.sqrt(squares(added[:-1]))))
 
         def back(carry, now):
-            states, hops, limit = carry
+            states, arrived, limit = carry
             start, *above = now
             part = tf.clip_by_value((steps - start) / m, 0.0, 1.0)[:, None]  # of the m steps, those that there are
-            before, current = step.back(states, hops[0] if hops else 0.0)
-            for *more, of_current, length in above:
+            before, R = step.back(states, arrived[0] if arrived else 0.0)  # Eq. (44)
+            for *more, R_more, length in above:
                 before = tuple(map(plus, before, more))
-                current = plus(current, of_current)
+                R = plus(R, R_more)
                 limit = tf.square(tf.sqrt(limit) + part * length)
-            arrived = [self.hop(current)] if hops else []
-            states, hops = (
-                tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (hops, arrived))
+            hopped = [self.hop(R)] if arrived else []
+            states, arrived = (
+                tuple(x + part * (y - x) for x, y in zip(*pair)) for pair in ((states, before), (arrived, hopped))
             )
-            if hops:
+            if arrived:
                 length = squares(states)
                 grown = (length > limit) & (limit > 0.0)
                 shorter = tf.where(grown, tf.sqrt(tf.math.divide_no_nan(limit, length)), tf.ones_like(length))
-                states, hops = tf.nest.map_structure(lambda x: shorter * x, (states, hops))
-            return (states, hops, limit), part * current
+                states, arrived = tf.nest.map_structure(lambda x: shorter * x, (states, arrived))
+            return (states, arrived, limit), part * R
 
-        return self.scan(back, (errors.states, errors.hops, errors.limit), (starts, *above))
+        return self.scan(back, (errors.states, errors.arrived, errors.limit), (starts, *above))
 
 
 def choose(condition, one, other, dtype):

@@ -4,10 +4,12 @@ The sequence is cut at steps 0, C, 2C and so on. Inside a window errors go back 
 to errors that leave it: under backpropagation they stop (it is truncated); under e-prop they follow the unit's own
 state; under KeRNL also one hop by M to the units that moved it. C = 1 is the rule itself, C = T is backpropagation.
 
-    (28) where t is the last step of a window:   cP += cF;  aP += aF;  q += cF;  then cF = aF = g = 0
-         R_F(t), cF, aF = own_back(L(t) + g(t), cF, aF);   g(t-1) from R_F(t) by W_rec       inside: all paths
-         R_P(t), cP, aP = own_back(M^T Re q, cP, aP);      q <- conj(lambda) q              before: own state, a hop
+    (28) where t is the last step of a window:   ell_P += ell_F;   the hop takes in m_F;   then ell_F = g = 0
+         R_F(t), m_F, ell_F = back(L(t) + g(t), ell_F);    g(t-1) from R_F(t) by W_rec       inside: all paths
+         R_P(t), ell_P = back(C(t), ell_P);                C(t-1) from C(t) by the hop       before: own state, a hop
          dC/dW += s(t)^T [R_F(t) + R_P(t)]
+
+"Back" is Eq. (38): ell are errors of the own state, m those of the state before a spike, R those of the currents.
 """
 
 from typing import Any, NamedTuple
@@ -26,9 +28,9 @@ from .rule import BackwardStep
 class Inside(NamedTuple):
     """Results of backpropagation inside the windows, and the errors that leave each at its first step t."""
 
-    current: Any  # dC/dI [T, B, G H]
-    own: tuple  # errors of the own state after t-1, each [W, B, H]
-    first: Any  # `Errors` of step t, each [W, B, H]
+    R: Any  # R_F = dC/dI [T, B, G H]
+    ell: tuple  # ell_F(t-1), errors of the own state before each window, each [W, B, H]
+    first: Any  # `Errors` of step t, with m_F, each [W, B, H]
 
 
 class WindowedBackward(Backward):
@@ -49,33 +51,33 @@ class WindowedBackward(Backward):
         first, zero = prepared(0, 1), tf.zeros_like(error[0])
         count, cell = len(past.cell.own_states), past.cell
         no_errors = Errors(tf.concat([zero] * cell.currents, -1), (zero,) * count, synapse=zero)
-        carry = (zero,) * (count + 1), no_errors
+        carry = (zero,) * (count + 1), no_errors  # ell_F and g; the errors of a step
 
         def begin(start, size, carry):
             return varying(prepared(start, size)), self.products.block(start, size)
 
         def step(carry, now):
             now = with_varying(first, now)
-            after, errors = exact.backward_step(carry[0], now, self.context)
+            ell_and_g, errors = exact.backward_step(carry[0], now, self.context)
             at_first = Errors(errors.current, errors.y, synapse=errors.synapse)
-            return cut_at_starts((after, at_first), now.step), errors.current, self.products.needed(errors)
+            return cut_at_starts((ell_and_g, at_first), now.step), errors.current, self.products.needed(errors)
 
         def border(carry):
             return map_tensors(tf.zeros_like, carry), (carry[0][:-1], carry[1])
 
         zeros = self.products.start(error)
-        _, current, total, borders = blockwise(
+        _, R, total, borders = blockwise(
             begin, step, self.products.add, carry, zeros, past.length, self.window, True, past.unroll, border
         )
-        return Inside(current, *borders), total
+        return Inside(R, *borders), total
 
     def __call__(self, error, traces=()):
         """Eq. (28); arguments and result as in `Backward`."""
         inside, total = self.inside(error)
         if not self.rule.crosses:
-            return inside.current, tf.concat(total, 0)
-        carry, current, total = self.behind(inside, total)
-        return current, tf.concat(total, 0) + self.products.with_traces(traces, carry)
+            return inside.R, tf.concat(total, 0)
+        carry, R, total = self.behind(inside, total)
+        return R, tf.concat(total, 0) + self.products.with_traces(traces, carry)
 
     def behind(self, inside, total):
         """The errors that left their windows go back, and add to the results inside.
@@ -83,13 +85,12 @@ class WindowedBackward(Backward):
         Returns the carry before the first step, dC/dI [T, B, G H], and the parts of dC/dW.
         """
         past, rule = self.past, self.rule
-        zeros = self.carry(inside.current)
-        own_count = past.cell.count_own(rule.adaptation)
-        entered = self.context.hop.enter(inside.first.y, inside.own) if rule.hops else ()
-        enters = inside.own[:own_count], entered  # each [W, B, ...]
+        zeros, d = self.carry(inside.R), past.cell.count_own(rule.adaptation)
+        entered = self.context.hop.enter(inside.first.y, inside.ell) if rule.hops else ()
+        enters = inside.ell[:d], entered  # each [W, B, ...]
 
         def prepared(start, size, carry):
-            """The rule's `BackwardStep` and the errors of the own state; both enter at the first step of a window."""
+            """The rule's `now`, with what enters the hop, and ell_F; both at the first step of a window, else 0."""
             t = start + tf.range(size)
             begins = tf.equal(t % self.window, 0)
 
@@ -97,20 +98,20 @@ class WindowedBackward(Backward):
                 rows = tf.gather(x, t // self.window)
                 return tf.where(tf.reshape(begins, (-1, *[1] * (x.shape.rank - 1))), rows, tf.zeros_like(rows))
 
-            own, entered = tf.nest.map_structure(spread, enters)
-            return rule.prepare(0.0, past.derivatives(start, size), carry, self.context, entered), own
+            ell_F, entered = tf.nest.map_structure(spread, enters)
+            return rule.prepare(0.0, past.derivatives(start, size), carry, self.context, entered), ell_F
 
         first, _ = prepared(0, 1, zeros)
 
         def begin(start, size, carry):
-            now, own = prepared(start, size, carry)
-            return (varying(now), own, take(inside.current, start, size)), self.products.block(start, size)
+            now, ell_F = prepared(start, size, carry)
+            return (varying(now), ell_F, take(inside.R, start, size)), self.products.block(start, size)
 
         def step(carry, elements):
-            now, own, current = elements
+            now, ell_F, R_F = elements
             carry, errors = self.step(carry, with_varying(first, now))
-            carry = (*map(tf.add, carry[:own_count], own), *carry[own_count:])
-            return carry, current + errors.current, errors
+            carry = (*map(tf.add, carry[:d], ell_F), *carry[d:])  # ell_P += ell_F, before the window
+            return carry, R_F + errors.current, errors
 
         add = self.products.add
         return blockwise(begin, step, add, zeros, total, past.length, reverse=True, unroll=past.unroll)[:3]
@@ -131,7 +132,7 @@ class LinearBackward(WindowedBackward):
         """Arguments and result as in `Backward`, with `Above`, and the weights of Eq. (42) for the layer below."""
         inside, total = self.inside(error)
         behind, below = self.recollection.gradient(self.memory.unpack(traces), inside, self.products, above)
-        return inside.current, tf.concat(list(map(tf.add, total, behind)), 0), below
+        return inside.R, tf.concat(list(map(tf.add, total, behind)), 0), below
 
     def advance(self, traces):
         """The memory after the last valid step, a tuple of tensors."""
