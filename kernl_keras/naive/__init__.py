@@ -44,7 +44,7 @@ Args:
     hop: what `exponential_hop` or `unit_hop` returns, of `windows` `exponential_back` or `unit_back`; None for none.
     size: C, steps of a window; windows begin at steps 0, C, 2C and so on.
     xi, effect: noise that was given, and D, what it did [B, T, H].
-    of_current: dC/dI(t) [B, T, n H], of n currents a unit.
+    current_error: dC/dI(t) [B, T, n H], of n currents a unit.
 
 Source: Roth, Kanitscheider, Fiete, Kernel RNN Learning, ICLR 2019; Bellec et al., Nature Communications 11:3625 (2020);
 Murray, eLife 8:e43299 (2019); Izhikevich, Neural Networks 14:883 (2001).

@@ -11,27 +11,27 @@ import numpy as np
 from .units import Array
 
 
-def back(step, state, of_output, of_seen, b):
+def back(step, state, output_error, seen_error, b):
     """One step back, Eq. (44): the errors of the currents and of the states before, from those of the states after it.
 
     A step without `D` and `g` hears nothing of the errors of its output.
     """
-    of_current = np.einsum("idn,id->ni", step.B[b], state) + step.seen_g[b].T * of_seen
-    before = np.einsum("ide,id->ie", step.A[b], state) + step.seen_D[b] * of_seen[:, None]
+    current_error = np.einsum("idn,id->ni", step.B[b], state) + step.seen_g[b].T * seen_error
+    before = np.einsum("ide,id->ie", step.A[b], state) + step.seen_D[b] * seen_error[:, None]
     if hasattr(step, "D"):
-        of_current, before = of_current + step.g[b].T * of_output, before + step.D[b] * of_output[:, None]
-    return of_current.ravel(), before
+        current_error, before = current_error + step.g[b].T * output_error, before + step.D[b] * output_error[:, None]
+    return current_error.ravel(), before
 
 
 def errors_behind(
     means: list[SimpleNamespace],
     state: Array,
-    of_seen: Array,
+    seen_error: Array,
     w_rec: Array,
     b: int,
     hops: int | None = None,
     damping: float = 1.0,
-    of_outputs: Array | None = None,
+    output_errors: Array | None = None,
 ) -> tuple[Array, Array, Array]:
     """Eq. (39): errors that cross a border, back over the virtual steps.
 
@@ -39,11 +39,11 @@ def errors_behind(
 
     Args:
         means: what `means_before` returns, or as many of the first of them as steps are to be followed.
-        state, of_seen: errors at the border, of the states [H, d] and of what the recurrent weights see [H].
+        state, seen_error: errors at the border, of the states [H, d] and of what the recurrent weights see [H].
         b: the example.
         hops: how many units may lie on a path from the border to a current; None for any number, 0 for the own state.
         damping: factor of an error for each unit that it came through.
-        of_outputs: errors of the outputs at the virtual steps, from layers above [N, H]; None for none.
+        output_errors: errors of the outputs at the virtual steps, from layers above [N, H]; None for none.
 
     Returns:
         R at the steps first-1, first-2, .. [N, n H], and what is left after them, of the states [sorts, H, d] and of
@@ -58,26 +58,26 @@ def errors_behind(
     [[1.0, 0.5, 0.25], [1.0, 0.5, 0.75]]
     """
     sorts = 2 if hops is None else hops + 1
-    states, seen = np.zeros((sorts, *state.shape)), np.zeros((sorts, len(of_seen)))
+    states, seen = np.zeros((sorts, *state.shape)), np.zeros((sorts, len(seen_error)))
     states[0] = state
     if sorts > 1:
-        seen[1] = damping * of_seen
-    found = np.zeros((len(means), w_rec.shape[1]))
+        seen[1] = damping * seen_error
+    R = np.zeros((len(means), w_rec.shape[1]))
     for n, step in enumerate(means):
-        of_current = np.zeros((sorts, w_rec.shape[1]))
+        current_error = np.zeros((sorts, w_rec.shape[1]))
         for sort in range(sorts):
-            of_output = np.zeros(len(of_seen)) if sort or of_outputs is None else of_outputs[n]
-            of_current[sort], states[sort] = back(step, states[sort], of_output, seen[sort], b)
+            output_error = np.zeros(len(seen_error)) if sort or output_errors is None else output_errors[n]
+            current_error[sort], states[sort] = back(step, states[sort], output_error, seen[sort], b)
         seen = np.zeros(seen.shape)
         for sort in range(1, sorts):
-            seen[sort] = damping * (w_rec @ of_current[sort - 1])
+            seen[sort] = damping * (w_rec @ current_error[sort - 1])
         if hops is None:
-            seen[1] += damping * (w_rec @ of_current[1])
-        found[n] = of_current.sum(0)
-    return found, states, seen
+            seen[1] += damping * (w_rec @ current_error[1])
+        R[n] = current_error.sum(0)
+    return R, states, seen
 
 
-def errors_through_segments(segments, state, of_seen, w_rec, b, damping=1.0, hops=True, of_outputs=None):
+def errors_through_segments(segments, state, seen_error, w_rec, b, damping=1.0, hops=True, output_errors=None):
     """Eq. (44) back over `recent_segments`, twice as many steps at once where a segment is twice as long.
 
     The errors from other units and from layers above are the same in all of these steps, and what comes from their
@@ -94,27 +94,27 @@ def errors_through_segments(segments, state, of_seen, w_rec, b, damping=1.0, hop
     >>> [x.tolist() for x in errors_through_segments([(step, 2, 2)], *start)]
     [[[0.375], [0.375]], [[0.25]], [0.75]]
     """
-    found, limit = [], np.linalg.norm(state)
-    seen = damping * of_seen if hops else np.zeros(len(of_seen))  # of all the steps at once
+    R, limit = [], np.linalg.norm(state)
+    seen = damping * seen_error if hops else np.zeros(len(seen_error))  # of all the steps at once
     for mean, steps, m in segments:
         for start in range(0, steps, m):
             part, at_start = min((steps - start) / m, 1.0), (state, seen)
-            added, of_output = np.zeros(state.shape), np.zeros(len(of_seen))
-            if of_outputs is not None:
-                of_output = of_outputs[len(found) : len(found) + m].mean(0)
-            of_current = []
+            added, output_error = np.zeros(state.shape), np.zeros(len(seen_error))
+            if output_errors is not None:
+                output_error = output_errors[len(R) : len(R) + m].mean(0)
+            current_errors = []
             for _ in range(m):
-                one, state = back(mean, state, of_output, seen / m, b)
-                added = back(mean, added, of_output, np.zeros(len(of_seen)), b)[1]
-                of_current.append(one)
-            found += m * [part * np.mean(of_current, 0)]
+                one, state = back(mean, state, output_error, seen / m, b)
+                added = back(mean, added, output_error, np.zeros(len(seen_error)), b)[1]
+                current_errors.append(one)
+            R += m * [part * np.mean(current_errors, 0)]
             limit += part * np.linalg.norm(added)
-            after = state, damping * (w_rec @ np.sum(of_current, 0)) if hops else seen
+            after = state, damping * (w_rec @ np.sum(current_errors, 0)) if hops else seen
             state, seen = (part * x + (1.0 - part) * y for x, y in zip(after, at_start))
             if hops:
                 shorter = limit / max(limit, np.linalg.norm(state)) if limit else 1.0
                 state, seen = shorter * state, shorter * seen
-    return np.array(found).reshape(-1, w_rec.shape[1]), state, seen
+    return np.array(R).reshape(-1, w_rec.shape[1]), state, seen
 
 
 def errors_without_end(step, states, seen, w_rec, b, pole, hops=None, damping=1.0):

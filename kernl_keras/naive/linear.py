@@ -174,13 +174,14 @@ def advance(steps, t, x, added, raised=0.0):
     return y, u, z, x
 
 
-def back(steps, t, of_z, of_x):
+def back(steps, t, z_error, x_error):
     """One step back (38): from errors of z [B, H] and x [B, H, d] those of y, the currents [B, n, H], and x before."""
-    whole = of_z + np.einsum("bkd,bkd->bk", steps.s[:, t], of_x)
-    of_y = np.einsum("bkde,bkd->bke", steps.K[:, t], of_x)
-    of_y = of_y + np.einsum("bkd,bk,bk->bkd", steps.r[:, t], steps.psi[:, t], whole)
-    of_current = np.einsum("bkdn,bkd->bnk", steps.Q[:, t], of_y) + np.einsum("bkn,bk->bnk", steps.past[:, t], of_z)
-    return of_y, of_current, np.einsum("bkde,bkd->bke", steps.P[:, t], of_y)
+    whole = z_error + np.einsum("bkd,bkd->bk", steps.s[:, t], x_error)
+    y_error = np.einsum("bkde,bkd->bke", steps.K[:, t], x_error)
+    y_error = y_error + np.einsum("bkd,bk,bk->bkd", steps.r[:, t], steps.psi[:, t], whole)
+    current_error = np.einsum("bkdn,bkd->bnk", steps.Q[:, t], y_error)
+    current_error = current_error + np.einsum("bkn,bk->bnk", steps.past[:, t], z_error)
+    return y_error, current_error, np.einsum("bkde,bkd->bke", steps.P[:, t], y_error)
 
 
 def tangent(
@@ -204,7 +205,7 @@ def tangent(
     [0.5, 0.25, 0.125]
     """
     batch, time, units = xi.shape
-    found: dict[str, list] = {"voltage": [], "distance": [], "reset_voltage": []}
+    observed: dict[str, list] = {"voltage": [], "distance": [], "reset_voltage": []}
     x, seen = np.zeros((batch, units, steps.P.shape[-1])), np.zeros((batch, units))
     for t in range(time):
         if enters == "state":
@@ -216,6 +217,6 @@ def tangent(
         y, u, z, x = advance(steps, t, x, np.einsum("bkdn,bnk->bkd", steps.Q[:, t], current))
         sent = z + np.einsum("bkn,bnk->bk", steps.past[:, t], current)
         seen = sent if synapse is None else synapse * seen + sent
-        for name, value in zip(found, (y[..., 0], u, x[..., 0])):
-            found[name].append(value)
-    return {name: np.stack(values, 1) for name, values in found.items()}
+        for name, value in zip(observed, (y[..., 0], u, x[..., 0])):
+            observed[name].append(value)
+    return {name: np.stack(values, 1) for name, values in observed.items()}

@@ -60,21 +60,21 @@ def recent_steps(first: int, size: int, segment: int, count: int, grow: bool = T
     """
     lengths = [2 ** (k // 2) if grow else 1 for k in range(count)]
     stops = segment * np.cumsum(lengths)
-    every, steps, found = np.eye(first), np.zeros((0, first)), []  # the steps, the newest first
+    every, steps, cut = np.eye(first), np.zeros((0, first)), []  # the steps, the newest first
     for start in range(0, first, size):
         steps = np.concatenate([every[start : start + size][::-1], steps])
-        found = [x for x in np.split(steps, stops)[:-1] if len(x)]
-        steps = np.concatenate([np.repeat(x.mean(0)[None], len(x), 0) for x in found] or [steps[:0]])
-    return [(x.mean(0), len(x), length) for x, length in zip(found, lengths)]
+        cut = [x for x in np.split(steps, stops)[:-1] if len(x)]
+        steps = np.concatenate([np.repeat(x.mean(0)[None], len(x), 0) for x in cut] or [steps[:0]])
+    return [(x.mean(0), len(x), length) for x, length in zip(cut, lengths)]
 
 
 def recent_segments(steps, first, size, segment, count, grow=True):
     """The mean linear step of each of the segments that `recent_steps` names, how many steps it has, and its length."""
-    found = []
+    segments = []
     for weights, *rest in recent_steps(first, size, segment, count, grow):
         mean = {name: np.einsum("t,bt...->b...", weights, x[:, :first]) for name, x in vars(steps).items()}
-        found.append((SimpleNamespace(**mean), *rest))
-    return found
+        segments.append((SimpleNamespace(**mean), *rest))
+    return segments
 
 
 def kernels(poles, count):
@@ -188,34 +188,34 @@ def memory_of_means(
             state, seen = np.zeros((units, steps.A.shape[-1])), np.zeros(units)
             for t in reversed(range(first, min(first + size, time))):
                 now = SimpleNamespace(**{name: x[:, t] for name, x in vars(steps).items()})
-                of_current, state = back(now, state, error[b, t], seen, b)
-                seen = w_rec @ of_current
-                gradient += np.outer(s[b, t], of_current)
+                current_error, state = back(now, state, error[b, t], seen, b)
+                seen = w_rec @ current_error
+                gradient += np.outer(s[b, t], current_error)
             if behind is not None:
-                seen = behind @ of_current
+                seen = behind @ current_error
             if not first:
                 continue
             behind_it, again = followed or steps, w_rec if behind is None else behind
             if endless:
                 segments = recent_segments(behind_it, first, size, segment or size, ring, grow)
                 arguments = segments, state, seen, again, b, damping, hops != 0
-                found, state, damped = errors_through_segments(*arguments)
+                R, state, damped = errors_through_segments(*arguments)
                 sorts = 2 if hops is None else hops + 1
                 states, left = np.zeros((sorts, *state.shape)), np.zeros((sorts, units))
                 states[0], left[1:2] = state, damped
             else:
                 means = means_before(behind_it, first, segment or size, ring, tau)[:horizon]
-                found = errors_behind(means, state, seen, again, b, hops, damping)[0]
-            count = sum(steps for _, steps, _ in segments) if endless else len(found)
+                R = errors_behind(means, state, seen, again, b, hops, damping)[0]
+            count = sum(steps for _, steps, _ in segments) if endless else len(R)
             if poles is None:
-                gradient += sum(np.outer(s[b, first - 1 - n], found[n]) for n in range(len(found)))
+                gradient += sum(np.outer(s[b, first - 1 - n], R[n]) for n in range(len(R)))
                 continue
-            products = kernels(poles, len(found)).T @ found
+            products = kernels(poles, len(R)).T @ R
             if endless:
                 mean = means_before(behind_it, first, 1, 0, tau)[-1]
                 older = [errors_without_end(mean, states, left, again, b, p, hops, damping) for p in poles]
                 older = bounded(np.array([p**count * added for p, added in zip(poles, older)]))
                 products += in_parts(poles, older)
-            gram = gram_matrix(poles, None if endless else len(found))
+            gram = gram_matrix(poles, None if endless else len(R))
             gradient += projected(gram, products, filtered_inputs(poles, s[b, :first]), ridge)
     return gradient

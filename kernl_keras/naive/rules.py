@@ -166,7 +166,7 @@ def unit_hop(kernel: SimpleNamespace, arrival: Array, m: Array) -> Hop:
     return hop
 
 
-def weight_gradient(of_current: Array, s: Array) -> Array:
+def weight_gradient(current_error: Array, s: Array) -> Array:
     """The weights' gradient dC/dW [J, n H] by a rule that goes backward in time.
 
         (14) dC/dW_ij = sum_b sum_t dC/dI_i(t) s_j(t)
@@ -175,10 +175,10 @@ def weight_gradient(of_current: Array, s: Array) -> Array:
         >>> weight_gradient(np.array([[[0.75], [0.5]]]), np.array([[[1.0], [0.0]]])).tolist()
         [[0.75]]
     """
-    return np.einsum("bti,btj->ji", of_current, s)
+    return np.einsum("bti,btj->ji", current_error, s)
 
 
-def input_gradient(of_current: Array, w_in: Array) -> Array:
+def input_gradient(current_error: Array, w_in: Array) -> Array:
     """The error of the layer below, dC/dx [B, T, I].
 
         (15) dC/dx(t) = dC/dI(t) W_in^T
@@ -187,4 +187,4 @@ def input_gradient(of_current: Array, w_in: Array) -> Array:
         >>> input_gradient(np.array([[[0.75], [0.5]]]), np.array([[2.0], [-2.0]])).tolist()
         [[[1.5, -1.5], [1.0, -1.0]]]
     """
-    return np.einsum("bti,ji->btj", of_current, w_in)
+    return np.einsum("bti,ji->btj", current_error, w_in)

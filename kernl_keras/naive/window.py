@@ -42,17 +42,17 @@ def windows(
     [[0.5, 1.0], [2.5, 1.0]]
     """
     batch, time, units = error.shape
-    of_current, silence = np.zeros((batch, time, exact.Q.shape[-1], units)), np.zeros((batch, units))
+    current_error, silence = np.zeros((batch, time, exact.Q.shape[-1], units)), np.zeros((batch, units))
     for first in range(0, time, size):
-        of_x, of_seen = np.zeros((batch, units, exact.P.shape[-1])), silence
+        x_error, seen_error = np.zeros((batch, units, exact.P.shape[-1])), silence
         for t in reversed(range(first, min(first + size, time))):
-            of_y, found, of_x = back(exact, t, error[:, t] + of_seen, of_x)
-            of_current[:, t] += found
-            of_seen = synapse * of_seen + found.reshape(batch, -1) @ w_rec.T
+            y_error, R, x_error = back(exact, t, error[:, t] + seen_error, x_error)
+            current_error[:, t] += R
+            seen_error = synapse * seen_error + R.reshape(batch, -1) @ w_rec.T
         for t in reversed(range(0 if behind is None else first)):
-            _, found, of_x = back(behind, t, silence if hop is None else hop(of_y, first, t), of_x)
-            of_current[:, t] += found
-    return of_current.reshape(batch, time, -1)
+            _, R, x_error = back(behind, t, silence if hop is None else hop(y_error, first, t), x_error)
+            current_error[:, t] += R
+    return current_error.reshape(batch, time, -1)
 
 
 def exponential_back(m: Array, gamma: Array, dt: float) -> HopBack:
@@ -63,7 +63,11 @@ def exponential_back(m: Array, gamma: Array, dt: float) -> HopBack:
     >>> exponential_back(np.ones((1, 1, 1)), np.log([[2.0]]), 1.0)(np.ones((1, 1, 1)), 2, 0).round(3).tolist()
     [[0.5]]
     """
-    return lambda of_y, first, t: np.einsum("ri,rki,bk->bi", np.exp(-gamma * dt * (first - 1 - t)), m, of_y[..., 0])
+
+    def hop(y_error, first, t):
+        return np.einsum("ri,rki,bk->bi", np.exp(-gamma * dt * (first - 1 - t)), m, y_error[..., 0])
+
+    return hop
 
 
 def unit_back(kernel: SimpleNamespace, arrival: Array, m: Array) -> HopBack:
@@ -78,10 +82,10 @@ def unit_back(kernel: SimpleNamespace, arrival: Array, m: Array) -> HopBack:
     [[0.5]]
     """
 
-    def hop(of_y, first, t):
+    def hop(y_error, first, t):
         for step in range(first - 1, t, -1):
-            of_x = np.einsum("bkde,bkd->bke", kernel.P[:, step + 1], of_y)
-            of_y, _, _ = back(kernel, step, np.zeros(of_y.shape[:2]), of_x)
-        return np.einsum("ki,bkd,bkd->bi", m, arrival[:, t + 1], of_y)
+            x_error = np.einsum("bkde,bkd->bke", kernel.P[:, step + 1], y_error)
+            y_error, _, _ = back(kernel, step, np.zeros(y_error.shape[:2]), x_error)
+        return np.einsum("ki,bkd,bkd->bi", m, arrival[:, t + 1], y_error)
 
     return hop

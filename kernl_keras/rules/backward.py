@@ -64,9 +64,9 @@ class Backward:
         self.context = rule.context(past.layer, past.p, traces)
         self.shapes = checked_shapes(rule, past.cell, traces)
 
-    def carry(self, like):
-        """A carry of zeros; `like` is any [.., B, H] tensor."""
-        return tuple(tf.zeros((tf.shape(like)[-2], *shape), like.dtype) for shape in self.shapes)
+    def carry(self, error):
+        """A carry of zeros, for errors [.., B, H]."""
+        return tuple(tf.zeros((tf.shape(error)[-2], *shape), error.dtype) for shape in self.shapes)
 
     def step(self, carry, now):
         """One step back: the carry before the step, and its `Errors`."""
@@ -114,7 +114,7 @@ class Backward:
             step,
             self.products.add,
             self.carry(error),
-            self.products.start(error),
+            self.products.start(error.dtype),
             self.past.length,
             reverse=True,
             unroll=self.past.unroll,
@@ -131,7 +131,7 @@ class NothingBack(Backward):
 
     def __call__(self, error, traces=()):
         current = tf.concat([tf.zeros_like(error)] * self.past.cell.currents, -1)
-        return current, tf.concat(self.products.start(error), 0)
+        return current, tf.concat(self.products.start(error.dtype), 0)
 
 
 def cut_at_starts(carry, step):

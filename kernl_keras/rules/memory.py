@@ -167,8 +167,8 @@ class LinearMemory:
     def _any_step(self):
         """What is averaged of some step, for its shapes."""
         cell, p = self.cell, self.cell.parameters()
-        like = tf.zeros((1, 1, cell.units), cell.compute_dtype)
-        step, after = cell.step(tf.concat([like] * cell.currents, -1), cell.State(*[like] * len(cell.State._fields)), p)
+        rest = tf.zeros((1, 1, cell.units), cell.compute_dtype)
+        step, after = cell.step(tf.concat([rest] * cell.currents, -1), cell.State(*[rest] * len(cell.State._fields)), p)
         return varying(averaged(self.followed(cell.linear_step(cell.save_residuals(step, after), p))))
 
     def followed(self, step):
@@ -311,7 +311,7 @@ class Recollection:
         )
         now = borders._replace(constants=None), inside.ell, inside.first
         way = self.at_every_border if self.few else self.through_windows
-        total, *below = way(memory.x, now, products.start(memory.x)[:3], products, above)
+        total, *below = way(memory.x, now, products.start(self.dtype)[:3], products, above)
         if borders.constants is not None:
             ell = tf.stack(inside.ell[: borders.constants.shape[2]], 2)  # [W, B, d, H]
             total = *total, tf.einsum("wbdh,wbdhf->fh", ell, borders.constants)

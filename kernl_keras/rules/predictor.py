@@ -72,7 +72,7 @@ class Run(NamedTuple):
     >>> import tensorflow as tf, kernl_keras as kk
     >>> xi = tf.reshape(tf.range(3.0), (3, 1, 1))
     >>> run = kk.rules.Run(None, lambda start, size: xi[start : start + size], None, False, None, None)
-    >>> [float(run.noise(t, 1)) for t in (2, 1, 0)]
+    >>> [run.noise(t, 1).numpy().item() for t in (2, 1, 0)]
     [2.0, 1.0, 0.0]
     """
 

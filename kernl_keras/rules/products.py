@@ -21,11 +21,11 @@ class Products:
     def __init__(self, past):
         self.past = past
 
-    def start(self, like):
-        """The parts before the first block, zeros; `like` has the dtype."""
+    def start(self, dtype):
+        """The parts before the first block, zeros."""
         cell = self.past.cell
         counts = [self.past.x.shape[-1], cell.units, 1, len(self.past.fields)]
-        return tuple(tf.zeros((rows, cell.currents * cell.units), like.dtype) for rows in counts if rows)
+        return tuple(tf.zeros((rows, cell.currents * cell.units), dtype) for rows in counts if rows)
 
     def block(self, start, size):
         """`Block` of the `size` steps from `start` on."""

@@ -65,7 +65,7 @@ class WindowedBackward(Backward):
         def border(carry):
             return map_tensors(tf.zeros_like, carry), (carry[0][:-1], carry[1])
 
-        zeros = self.products.start(error)
+        zeros = self.products.start(error.dtype)
         _, R, total, borders = blockwise(
             begin, step, self.products.add, carry, zeros, past.length, self.window, True, past.unroll, border
         )

@@ -195,7 +195,7 @@ def layer_errors(layer, net, m, above, b, first):
         grow = layer.cell.time_scales()[1] is None
         segments = means.recent_segments(followed, first, first, settings.segment_steps, settings.segments, grow)
         start = segments, state, seen, again, b, damping
-        recent, state, seen = means.errors_through_segments(*start, of_outputs=above.behind)
+        recent, state, seen = means.errors_through_segments(*start, output_errors=above.behind)
         seen = seen / damping
     later, poles = above.behind[len(recent) :], layer.memory.filters.poles
     start = [mean] * len(later), state, seen, again, b
