@@ -110,4 +110,6 @@ class LearnedSensitivity(Rule):
 
     def context(self, layer: Any, p: Any, traces: bool) -> Context:
         hop = self.kernel.hop(layer, p, self.sensitivity(layer), traces)
+        if traces and hop.m_last is not None:
+            raise ValueError(f"{type(self.kernel).__name__}.hop must use M first for traces; received m_last.")
         return super().context(layer, p, traces)._replace(hop=hop)

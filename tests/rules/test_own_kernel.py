@@ -101,6 +101,16 @@ class Two(Kernel):
         return TwoPredictor(m)
 
 
+def test_traces_need_m_first():
+    class Forgets(Alpha):
+        def hop(self, layer, p, m, traces):
+            return super().hop(layer, p, m, traces=False)
+
+    layer = Network("hard").layer(KeRNL(Forgets(TAU)), M, traces=True, return_state=True)
+    with pytest.raises(ValueError, match="Forgets.hop must use M first for traces"):
+        compute(layer, Network("hard").inputs, training=False)
+
+
 def test_kernels_that_are_not_told_apart_have_traces_as_well():
     """A hop need not say what one of its kernels does alone."""
     network, m = Network("hard adaptive"), kernels(2)[0]
