@@ -113,6 +113,10 @@ class PlainKeRNL(LearnedSensitivity):
         super().check(cell, traces)
         one_of("noise", self.noise_for(cell), cell.NOISE)
 
+    def solvable(self, layer: Any) -> bool:
+        """Never: M stands for the whole influence of a current, and for no single step."""
+        return False
+
     def noise_enters(self, cell: HiddenCell) -> str:
         noise = self.noise_for(cell)
         return "state" if noise == "activity" else noise
