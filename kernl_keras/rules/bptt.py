@@ -58,7 +58,7 @@ class BPTT(Rule):
         return BackwardStep(L, step.following_reset())
 
     def backward_step(self, carry: tuple, now: BackwardStep, context: Context) -> tuple[tuple, Errors]:
-        *ell, g = carry
+        ell, g = carry[:-1], carry[-1]
         ell, errors = now.step.back(ell, now.L + g)  # Eq. (38), E(t) = L(t) + g(t)
         arrived = tf.matmul(errors.current, context.recurrent_weights, transpose_b=True)  # [B, G H] x [G H, H]
         return (*ell, arrived + context.cell.synaptic_decay(context.p) * g), errors._replace(synapse=g)

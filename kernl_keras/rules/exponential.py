@@ -89,9 +89,11 @@ class Exponential(Kernel):
 
 
 class ExponentialPredictor(Predictor):
-    """The prediction of D, Omega M^T, for the perturbed pass, Eq. (19). Of the input q xi:
+    """The prediction of D, Omega M^T, for the perturbed pass, Eq. (19).
 
         (16) Omega(t) = k Omega(t-1) + q xi(t),    (17) Gamma(t) = k (Gamma(t-1) - dt Omega(t-1)),    k = exp(-gamma dt)
+
+    `step` receives q xi.
     """
 
     def __init__(self, m, gamma, dt):

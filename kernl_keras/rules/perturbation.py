@@ -173,8 +173,10 @@ class Twin(Perturbation):
 class Replica(Twin):
     """A noisy copy of each spiking unit by itself, which receives the clean network's spikes.
 
-    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`. For cells without
-    spikes `kernl_keras.RNN` raises a ValueError.
+    M then learns the path through one synapse, as in the reference code. Arguments as in `Twin`.
+
+    Raises:
+        ValueError: by `check`, for a cell whose units do not spike.
 
     Example:
 

@@ -67,7 +67,7 @@ class PerturbedPass:
             self.predictor = DirectPredictor(m[0], self.cell, self.perturbation)
         else:
             self.predictor = self.rule.kernel.predictor(layer, p, m)
-        # Then the sums are those of one step. With resets an example has several last steps.
+        # Whether the sums are those of one step. With resets an example has several last steps.
         self.last = self.rule.last and self.starts is None
         key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))

@@ -10,7 +10,7 @@ import tensorflow as tf
 import kernl_keras as kk
 from kernl_keras import naive as ref
 from kernl_keras.keras_version import keras
-from kernl_keras.rules import Hop, KeRNL, Kernel, PlainKeRNL, Predictor
+from kernl_keras.rules import Hop, Kernel, KeRNL, PlainKeRNL, Predictor
 
 from ..reference.cases import B, H, I, Network, T, draw
 from ..reference.expected import ERROR, compute, in_pieces, kernels, noise, same
@@ -57,9 +57,12 @@ def test_m_learns_and_the_layer_is_saved_with_its_kernel(tmp_path):
     model = kk.Model(inputs, kk.Readout(2)(hidden))
     model.compile("sgd", "mse", sensitivity_every=1, run_eagerly=True)
     x, y = np.float32(2.0 * draw(60, 16, T, I)), np.float32(draw(61, 16, T, 2))
-    history = model.fit(x, y, epochs=30, verbose=0).history
-    assert model.sensitivity_optimizer.name.lower().startswith("adafactor")
-    assert np.mean(history["sensitivity_loss"][-5:]) < 0.8 * np.mean(history["sensitivity_loss"][:5])
+    losses = []
+    for _ in range(20):
+        model.train_on_batch(x, y)
+        losses.append(model.diagnostics()["sensitivity_loss"])
+    assert isinstance(model.sensitivity_optimizer, keras.optimizers.Adafactor)
+    assert losses[-1] < 0.8 * losses[0]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert repr(loaded.get_layer("hidden").rule) == repr(model.get_layer("hidden").rule)
