@@ -33,7 +33,7 @@ RULES = {
     "e-prop, reset": EProp(reset_gradient=True),
     "RFLO": RFLO(),
     **OWN,
-    "a kernel of one's own": KeRNL(Alpha(5.0)),
+    "alpha": KeRNL(Alpha(5.0)),
 }
 WITHOUT_WINDOWS = ("plain", "plain, 2 kernels", "RFLO", *OWN)
 LINEAR = ("kernl", "kernl, potential alone", "e-prop", "e-prop, reset")
