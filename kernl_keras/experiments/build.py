@@ -73,15 +73,15 @@ def assemble(experiment, time_steps, features, total_steps, rows=None):
     if falls:
         rate = keras.optimizers.schedules.CosineDecay(rate, updates)
     optimizer = getattr(keras.optimizers, experiment.optimizer)
-    of_m = None
+    m_optimizer = None
     if experiment.sensitivity_optimizer:
-        of_m = getattr(keras.optimizers, experiment.sensitivity_optimizer)
-        of_m = of_m(experiment.sensitivity_learning_rate, **experiment.sensitivity_optimizer_settings)
+        m_optimizer = getattr(keras.optimizers, experiment.sensitivity_optimizer)
+        m_optimizer = m_optimizer(experiment.sensitivity_learning_rate, **experiment.sensitivity_optimizer_settings)
     model.compile(
         optimizer=optimizer(rate, **settings),
         loss=LOSSES[experiment.loss](),
         **{"weighted_metrics" if stateful else "metrics": [experiment.metric]},
-        sensitivity_optimizer=of_m,
+        sensitivity_optimizer=m_optimizer,
         sensitivity_only=experiment.sensitivity_only,
         sensitivity_every=experiment.sensitivity_every,
         jit_compile=experiment.jit_compile,

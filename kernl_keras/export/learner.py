@@ -181,15 +181,15 @@ class Learner(tf.Module):
         network, kept = self._network, Kept(self._states())
         with gradients_released_with(self):
             forward = run_forward(network, x[:, None], y[:, None], sample_weight)
-            of_weights = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
-            due = good = of_weights.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
+            weight_group = take_gradients(forward.tape, forward.loss, network.trainable_variables, network.optimizer)
+            due = good = weight_group.finite & tf.math.is_finite(forward.loss) & tf.reduce_all(tf.math.is_finite(x))
             if self._sums:
-                of_weights, due = self._added(of_weights, good)
+                weight_group, due = self._added(weight_group, good)
             before = [layer.cell.direct_effect() for layer in self._following]
             if self._clip is not None:  # Keras divides by the norm: LiteRT's XNNPACK makes NaN of it where all are 0
-                share = self._clip / tf.maximum(of_weights.norm, self._clip)
-                of_weights = of_weights._replace(gradients=[share * each for each in of_weights.gradients])
-            update(of_weights, due)
+                share = self._clip / tf.maximum(weight_group.norm, self._clip)
+                weight_group = weight_group._replace(gradients=[share * each for each in weight_group.gradients])
+            update(weight_group, due)
             for layer, effect in zip(self._following, before):
                 layer.sensitivity_tensor.assign_add(layer.cell.direct_effect() - effect)
         kept.put_back(tf.logical_not(good))
@@ -201,14 +201,14 @@ class Learner(tf.Module):
         What is not `good` is not added.
         """
         *every, steps = self._sums
-        of = {id(variable): each for variable, each in zip(self._network.trainable_variables, every)}
-        kept = [*(of[id(variable)] for variable in group.variables), steps]
+        sums = {id(variable): each for variable, each in zip(self._network.trainable_variables, every)}
+        kept = [*(sums[id(variable)] for variable in group.variables), steps]
         now = zip(kept, [*group.gradients, tf.ones(())])
-        *sums, count = (each + tf.where(good, added, tf.zeros_like(added)) for each, added in now)
+        *totals, count = (each + tf.where(good, added, tf.zeros_like(added)) for each, added in now)
         due = good & (count >= self.update_every)
-        for variable, value in zip(kept, (*sums, count)):
+        for variable, value in zip(kept, (*totals, count)):
             variable.assign(tf.where(due, tf.zeros_like(value), value))
-        mean = [each / self.update_every for each in sums]
+        mean = [each / self.update_every for each in totals]
         return group._replace(gradients=mean, norm=tf.linalg.global_norm(mean)), due
 
     def _start_anew(self):

@@ -83,7 +83,7 @@ class CellStep(keras.layers.Layer):
     def __init__(self, layer, masked):
         super().__init__(dtype=layer.cell.dtype_policy)
         self.cell, self.masked, self.zero = layer.cell, masked, layer.zero_output_for_mask
-        self.of_outputs = layer.compute_dtype
+        self.outputs_dtype = layer.compute_dtype
         hidden = isinstance(layer.cell, HiddenCell)
         self.fields = [*(layer.cell.State._fields if hidden else ("v",))]
         self.sizes = [*layer.cell.state_size]
@@ -102,7 +102,7 @@ class CellStep(keras.layers.Layer):
             if last is None:
                 last = tf.zeros_like(outputs) if self.zero else states[0]
             outputs = tf.where(mask, outputs, last)
-        return [tf.cast(outputs, self.of_outputs), *states, *([outputs] if self.repeats else [])]
+        return [tf.cast(outputs, self.outputs_dtype), *states, *([outputs] if self.repeats else [])]
 
 
 class EncoderStep(keras.layers.Layer):

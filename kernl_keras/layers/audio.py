@@ -178,8 +178,8 @@ class AudioEncoder(StatefulLayer):
             x = tf.where(counted > 0.0, x, tf.zeros_like(x))
             decay = 1.0 - (1.0 - decay) * counted
         start = self.states[number] if self.stateful else tf.zeros_like(x[0])
-        found = leaky(x, decay, tf.convert_to_tensor(start), maximum)
-        return tf.transpose(found, (1, 0, 2)), found[-1]
+        levels = leaky(x, decay, tf.convert_to_tensor(start), maximum)
+        return tf.transpose(levels, (1, 0, 2)), levels[-1]
 
     def _frames_that_count(self, mask):
         """True where all samples of a frame count [B, T], from a mask [B, N]. Samples before the sequence count."""

@@ -289,11 +289,11 @@ class RNN(LayerOverCell):
         def attached(inputs, kernel, recurrent_weights, bias, *constants_and_below):
             def gradient(error, *above):
                 given = [] if memory is None else [own.given(above) if above else NOTHING_ABOVE]
-                current, of_weights, *of_below = back()(error, carried, *given)
-                of_kernel, of_recurrent, *rest = tf.split(of_weights, rows)
-                of_inputs = tf.einsum("tbh,ih->tbi", current, kernel)  # Eq. (15)
-                of_below = [] if below is None else of_below[0]
-                return of_inputs, of_kernel, of_recurrent, *(row[0] for row in rest), *of_below
+                current, weights_gradient, *tokens_gradient = back()(error, carried, *given)
+                kernel_gradient, recurrent_gradient, *rest = tf.split(weights_gradient, rows)
+                x_gradient = tf.einsum("tbh,ih->tbi", current, kernel)  # Eq. (15)
+                tokens_gradient = [] if below is None else tokens_gradient[0]
+                return x_gradient, kernel_gradient, recurrent_gradient, *(row[0] for row in rest), *tokens_gradient
 
             return [tf.identity(each) for each in (outputs, *tokens)], gradient
 

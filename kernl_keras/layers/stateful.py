@@ -63,13 +63,13 @@ class LayerOverCell(KerasRNN):
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        found = super().compute_mask(inputs, mask)
+        masks = super().compute_mask(inputs, mask)
         if not self.go_backwards:
-            return found
+            return masks
         # The mask of the outputs is reversed as they are; Keras hands it on as it came.
-        of_outputs, *of_states = found if isinstance(found, list) else [found]
-        of_outputs = None if of_outputs is None else of_outputs[:, ::-1]
-        return [of_outputs, *of_states] if isinstance(found, list) else of_outputs
+        outputs_mask, *states_masks = masks if isinstance(masks, list) else [masks]
+        outputs_mask = None if outputs_mask is None else outputs_mask[:, ::-1]
+        return [outputs_mask, *states_masks] if isinstance(masks, list) else outputs_mask
 
 
 class StateLayout:

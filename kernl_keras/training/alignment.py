@@ -148,13 +148,13 @@ class Alignments:
                 step = layer.cell.dt * (-(-call.sequences.shape[1] // self.windows))
                 for weight, rows in weight_rows(layer).items():
                     weight = f"{name}/{weight}" if weight else name
-                    of_weight = {rule: array[:, :, rows] for rule, array in parts.items()}
-                    pairs = {rule: beside_exact(of_weight, rule, rules[rule]) for rule in asked}
+                    weight_arrays = {rule: array[:, :, rows] for rule, array in parts.items()}
+                    pairs = {rule: beside_exact(weight_arrays, rule, rules[rule]) for rule in asked}
                     variables[weight] = {rule: agreement(pair.sum((1, 2))) for rule, pair in pairs.items()}
                     lags[weight] = {rule: lag_agreement(pair, step) for rule, pair in pairs.items()}
                 for constant in layer.cell.learn:
-                    of_constant = {rule: arrays[constant] for rule, arrays in by_rule.items()}
-                    pairs = {rule: beside_exact(of_constant, rule, rules[rule]).sum((1, 2)) for rule in asked}
+                    constant_arrays = {rule: arrays[constant] for rule, arrays in by_rule.items()}
+                    pairs = {rule: beside_exact(constant_arrays, rule, rules[rule]).sum((1, 2)) for rule in asked}
                     variables[f"{name}/log_{constant}"] = {rule: agreement(pair) for rule, pair in pairs.items()}
                 if layer.sensitivity_weights:
                     explained[name] = explained_variance(self.model, layer, call)

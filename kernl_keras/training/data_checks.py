@@ -67,10 +67,10 @@ def check_data(model, method, args, kwargs):
     return given
 
 
-def _check_part(model, x, y, weight, of, targets=True):
-    """Raises for x and y that do not fit the model. `of` completes their names in messages."""
+def _check_part(model, x, y, weight, ending, targets=True):
+    """Raises for x and y that do not fit the model. `ending` completes their names in messages."""
     if isinstance(x, tf.data.Dataset):
-        of = of or " of the data set"
+        ending = ending or " of the data set"
         spec = x.element_spec
         x, y, weight = keras.utils.unpack_x_y_sample_weight(spec if isinstance(spec, tuple) else (spec,))
         needed = _static_batch(model)
@@ -78,21 +78,21 @@ def _check_part(model, x, y, weight, of, targets=True):
             batch = each.shape[0] if len(getattr(each, "shape", None) or ()) else None
             if None not in (needed, batch) and batch != needed:
                 raise ValueError(
-                    f"x{of} must have batches of {needed} for this model, as the states of its stateful layers are "
+                    f"x{ending} must have batches of {needed} for this model, as the states of its stateful layers are "
                     f"those of {needed} examples; received batches of {batch}. Use data.batch({needed}, "
                     "drop_remainder=True), or kernl_keras.data.full_batches."
                 )
     elif x is None or _examples(x) is not None or isinstance(x, (list, tuple)):
-        _check_inputs(model, f"x{of}", x)
+        _check_inputs(model, f"x{ending}", x)
     else:
         return  # a generator, or something else that makes batches
     inputs = getattr(model, "inputs", None) or ()
     if len(inputs) == 1 and len(getattr(x, "shape", None) or ()) == len(inputs[0].shape) == 3:  # of two, one is time
-        check_last_axis(f"x{of}", tuple(x.shape), inputs[0].shape[-1])  # which TensorFlow knows in its first step only
+        check_last_axis(f"x{ending}", tuple(x.shape), inputs[0].shape[-1])  # TensorFlow knows only in its first step
     if targets:
         if isinstance(y, (list, tuple)):
-            _check_list(f"y{of}", y, taken=isinstance(x, list))
-        check_targets(model, f"y{of}", y, weight)
+            _check_list(f"y{ending}", y, taken=isinstance(x, list))
+        check_targets(model, f"y{ending}", y, weight)
 
 
 def show_data(given):
@@ -229,14 +229,14 @@ def _check_batches(model, name, count, batch, steps, targets=True):
         return
     if min(size, count) == needed and (steps or count <= size or count % size == 0):
         return
-    made_for = f"for this model, as the states of its stateful layers are those of {needed} examples"
+    reason = f"for this model, as the states of its stateful layers are those of {needed} examples"
     anew = (
         "For another batch size build the model anew with it, and take the weights over by "
         "set_weights(model.get_weights())."
     )
     if argument is not None and size != needed and count >= needed:
         default = " (Keras takes 32)" if received is None else ""
-        raise ValueError(f"{argument} must be {needed} {made_for}; received {received!r}{default}. {anew}")
+        raise ValueError(f"{argument} must be {needed} {reason}; received {received!r}{default}. {anew}")
     rest = count % needed if batch else count - needed  # of a single batch all that is too much
     advice = [f"leave out the last {rest}, x[:{count - rest}]"] * (count > needed)
     if batch or count < needed:
@@ -245,6 +245,6 @@ def _check_batches(model, name, count, batch, steps, targets=True):
             unheard = "other examples, and leave out what is predicted for these"
         advice.append(f"fill up with {-count % needed} {unheard}")
     raise ValueError(
-        f"{name} must have {'a multiple of ' if batch else ''}{needed} examples {made_for}; received {count}. "
+        f"{name} must have {'a multiple of ' if batch else ''}{needed} examples {reason}; received {count}. "
         f"{' or '.join(advice).capitalize()}. {anew}"
     )

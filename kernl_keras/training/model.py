@@ -270,11 +270,11 @@ class Model(CompiledModel):
 
             # M and gamma by F, if they learn in this step. The gradient of the weights uses the new ones.
             build_optimizers(self)
-            tape, of_m = forward.tape, self.sensitivity_optimizer
+            tape, m_optimizer = forward.tape, self.sensitivity_optimizer
             (sensitivity, weights), (sensitivity_now, weights_now) = variable_groups(self), schedule(self)
-            kept.add([*sensitivity, *optimizer_variables(of_m)])
+            kept.add([*sensitivity, *optimizer_variables(m_optimizer)])
             goes_on = self._nonfinite.goes_on()
-            sensitivity_group = take_gradients(tape, forward.sensitivity_loss, sensitivity, of_m)
+            sensitivity_group = take_gradients(tape, forward.sensitivity_loss, sensitivity, m_optimizer)
             update(sensitivity_group, goes_on & sensitivity_group.finite & sensitivity_now)
 
             # All other weights by the loss, with the new M and gamma, if everything is finite.

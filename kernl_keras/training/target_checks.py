@@ -136,9 +136,9 @@ def _targets_of(model, name, y, weight):
     outputs, losses = getattr(model, "outputs", None) or [], model.loss
     if len(outputs) > 1:
         for number, (key, output) in enumerate(_outputs_by_name(model).items()):
-            target, of_target, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
+            target, target_weight, loss = (_part_of(structure, key, number) for structure in (y, weight, losses))
             if loss is not None and (y is None or hasattr(target, "shape")):
-                yield f"{name}, of the output {key!r},", target, of_target, tuple(output.shape), loss
+                yield f"{name}, of the output {key!r},", target, target_weight, tuple(output.shape), loss
         return
     y, losses, weight = (tf.nest.flatten(each) for each in (y, losses, weight))
     if len(y) == len(losses) == len(weight) == 1 and (y[0] is None or hasattr(y[0], "shape")):
