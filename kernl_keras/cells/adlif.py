@@ -178,27 +178,27 @@ class AdLIFCell(SpikingCell):
             reset=(-potential, -coupled * potential),
         )
 
-    def potentials(self, residuals: SpikingResiduals, p: AdLIFParameters) -> tuple[tf.Tensor, ...]:
+    def kept_states(self, residuals: SpikingResiduals, p: AdLIFParameters) -> tuple[tf.Tensor, ...]:
         """V(t), after the reset, and w(t) where it is kept."""
         v = residuals.potential * (1.0 - residuals.output)
-        return (v,) if residuals.quadrature is None else (v, residuals.quadrature)
+        return (v,) if residuals.second_state is None else (v, residuals.second_state)
 
     def effects(
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: AdLIFParameters
     ) -> dict[str, Effects]:
-        share, (v, *_) = 1.0 - p.adaptation_decay, self.potentials(residuals, p)
+        share, (v, *_) = 1.0 - p.adaptation_decay, self.kept_states(residuals, p)
         effects = {
             "trace_decay": Effects(synapse=seen),  # Eq. (9)
             "base_threshold": Effects(distance=-tf.ones_like(v)),
             "adaptation_strength": Effects(x=(None, share * residuals.output)),
             "coupling": Effects(x=(None, share * v)),
         }
-        if residuals.quadrature is not None:
+        if residuals.second_state is not None:
             # V-(t) by a is V(t-1) - [R_m I(t) - w(t-1)], and V-(t) - V(t-1) is (1-a) times the same with the other sign
             by_leak = (before[0] - residuals.potential) / (1.0 - p.membrane_decay)
             if self.resistance is None:
                 by_leak = before[0] + before[1]
-            by_adaptation_decay = (before[1] - residuals.quadrature) / share  # and likewise w(t) by p
+            by_adaptation_decay = (before[1] - residuals.second_state) / share  # and likewise w(t) by p
             effects |= {
                 "membrane_decay": Effects(y=(by_leak,)),
                 "adaptation_decay": Effects(x=(None, by_adaptation_decay)),

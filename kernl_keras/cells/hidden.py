@@ -50,8 +50,8 @@ class HiddenCell(TrainedCell):
     - `linear_step(residuals, p)`: the `LinearStep` of the states in `own_states`; and `silent_step(p)`, that of a step
       without a spike, if it is always the same;
     - `presynaptic(state)` and `sent(residuals)`: the input of the recurrent weights;
-    - `potentials(residuals, p)`: V(t), or Re U(t) and Im U(t), each [.., H]; and `effects(residuals, before, seen, p)`,
-      the derivatives of a step by the constants in `fields()`;
+    - `kept_states(residuals, p)`: the own states after a step that were kept, such as V(t), each [.., H]; and
+      `effects(residuals, before, seen, p)`, the derivatives of a step by the constants in `fields()`;
     - `gate(step)`, `observables(step, state)`, `perturb(state, noise)`: for perturbations;
     - `weights_of_potential()` and `leak_rate()`: where M and gamma start;
 
@@ -181,8 +181,8 @@ class HiddenCell(TrainedCell):
         return list(dict.fromkeys(field for name in self.learn for field in self.FIELDS[name]))
 
     @property
-    def keeps_quadrature(self) -> bool:
-        """True if the second own state, Im U(t) or w(t), must be kept for every step."""
+    def keeps_second_state(self) -> bool:
+        """True if the second own state, such as Im U(t) or w(t), must be kept for every step."""
         return self.count_own(adaptation=False) > 1 and any(name in self.learn for name in self.CONSTANTS)
 
     @property
@@ -214,12 +214,12 @@ class HiddenCell(TrainedCell):
         """The `State` of changes after a step, from that before it and the `Changes` of `LinearStep.forward`."""
         return change._replace(**dict(zip(self.own_states, changes.x)))
 
-    def state_potentials(self, state: Any) -> list[tf.Tensor]:
-        """The potentials in a state, as `potentials` gives them for a step."""
-        return [getattr(state, name) for name in ("v", "activity", "quadrature", "w") if name in state._fields]
+    def states_to_keep(self, state: Any) -> list[tf.Tensor]:
+        """The own states in a state but for an adapting threshold, in the order of `kept_states`."""
+        return [getattr(state, name) for name in self.own_states if name != "adaptation"]
 
     def effects(self, residuals: Any, before: tuple, seen: tf.Tensor, p: Any) -> dict[str, Effects]:
-        """`Effects` of the fields of `parameters()`, Eq. (30); `before` are `potentials` at t-1, `seen` is S(t-1)."""
+        """`Effects` of the fields of `parameters()`, Eq. (30); `before` are `kept_states` at t-1, `seen` is S(t-1)."""
         raise NotImplementedError(f"{type(self).__name__} must implement effects(residuals, before, seen, p).")
 
     def output_slope(self, step: LinearStep) -> Any:

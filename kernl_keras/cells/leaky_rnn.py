@@ -174,7 +174,7 @@ class LeakyRNNCell(HiddenCell):
         return RateStep(after.activity, derivative(current)), after
 
     def save_residuals(self, step: RateStep, state: RateState | OscillatingState) -> RateStep:
-        return step._replace(quadrature=state[0] if self.keeps_quadrature else None)
+        return step._replace(quadrature=state[0] if self.keeps_second_state else None)
 
     def silent_step(self, p: RateParameters) -> LinearStep:
         """Eq. (37) of h, and of Im U with a period, where the slope of the activation is 1."""
@@ -201,7 +201,7 @@ class LeakyRNNCell(HiddenCell):
     def fields(self) -> list[str]:
         return [field for field in super().fields() if field != "turn" or self.period is not None]
 
-    def potentials(self, residuals: RateStep, p: RateParameters) -> tuple[tf.Tensor, ...]:
+    def kept_states(self, residuals: RateStep, p: RateParameters) -> tuple[tf.Tensor, ...]:
         """h(t) and, where it is kept, Im U(t)."""
         return (residuals.output,) if residuals.quadrature is None else (residuals.output, residuals.quadrature)
 

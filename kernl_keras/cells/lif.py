@@ -208,7 +208,7 @@ class LIFCell(SpikingCell):
         )
         return step if self.adapts else step.first(1)
 
-    def potentials(self, residuals: SpikingResiduals, p: LIFParameters) -> tuple[tf.Tensor, ...]:
+    def kept_states(self, residuals: SpikingResiduals, p: LIFParameters) -> tuple[tf.Tensor, ...]:
         return (self.after_reset(residuals.potential, self.threshold(residuals, p), residuals.output),)
 
     def effects(

@@ -167,16 +167,16 @@ class ResonatorCell(SpikingCell):
         step = self.silent_step(p)._replace(psi=psi)
         return step._replace(s=(0.0, 0.0, times(self.damped(psi, p), step.s[2]))) if self.adapts else step
 
-    def potentials(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
+    def kept_states(self, residuals: SpikingResiduals, p: ResonatorParameters) -> tuple[tf.Tensor, ...]:
         """Re U(t) and, where it is kept, Im U(t)."""
-        v, quadrature = residuals.potential, residuals.quadrature
+        v, quadrature = residuals.potential, residuals.second_state
         return (v,) if quadrature is None else (v, quadrature)
 
     def effects(
         self, residuals: SpikingResiduals, before: tuple, seen: tf.Tensor, p: ResonatorParameters
     ) -> dict[str, Effects]:
         effects = self.effects_beside(residuals, seen, p)
-        if residuals.quadrature is not None:
+        if residuals.second_state is not None:
             real, imaginary = before  # Eq. (24) by lambda is U(t-1)
             effects |= {"leak": Effects(y=(real, imaginary)), "turn": Effects(y=(-imaginary, real))}
         return effects

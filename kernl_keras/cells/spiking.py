@@ -33,7 +33,7 @@ class SpikingResiduals(NamedTuple):
     threshold: Any = None  # B(t-1), where it moves
     free: Any = None  # whether the unit was not refractory, where it can be
     trace: Any = None  # S(t), where it is not z(t)
-    quadrature: Any = None  # Im U(t) or w(t), where it is kept for constants that learn
+    second_state: Any = None  # Im U(t) or w(t), where it is kept for constants that learn
 
 
 class SpikingCell(HiddenCell):
@@ -140,7 +140,7 @@ class SpikingCell(HiddenCell):
             potential=step.potential,
             threshold=step.threshold if self.adapts else None,
             trace=None if self.tau_s is None else state.trace,
-            quadrature=state[1] if self.keeps_quadrature else None,
+            second_state=state[1] if self.keeps_second_state else None,
         )
 
     def sent(self, residuals: SpikingResiduals) -> Any:

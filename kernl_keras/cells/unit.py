@@ -412,7 +412,7 @@ class Unit(HiddenCell):
 
     # Constants that learn
 
-    def potentials(self, residuals: UnitStep, p: Any) -> tuple[tf.Tensor, ...]:
+    def kept_states(self, residuals: UnitStep, p: Any) -> tuple[tf.Tensor, ...]:
         """None: `effects` uses the states before the step, which are kept."""
         return ()
 

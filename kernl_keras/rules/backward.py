@@ -40,8 +40,8 @@ class Past:
 
     def effects(self, start, size):
         """The `cells.constants.Effects` of each of the `fields` in these steps, a list."""
-        cell, first = self.cell, self.cell.state_potentials(self.before)
-        previous = cell.potentials(take(self.residuals, tf.maximum(start - 1, 0), size), self.p)
+        cell, first = self.cell, self.cell.states_to_keep(self.before)
+        previous = cell.kept_states(take(self.residuals, tf.maximum(start - 1, 0), size), self.p)
         before = [
             self.within(tf.where(tf.equal(start, 0), tf.concat([x[None], after[:-1]], 0), after), start, size)
             for x, after in zip(first, previous)
