@@ -74,6 +74,7 @@ def test_rules(tmp_path, monkeypatch):
         assert repr(loaded.layers[1].rule) == repr(model.layers[1].rule)
         assert type(loaded.layers[1].cell) is type(model.layers[1].cell)
         np.testing.assert_array_equal(loaded(x), model(x))
+    names["WrittenUnit"](3).build((None, 2))  # a wrong derivative would be warned of
 
 
 @pytest.mark.slow

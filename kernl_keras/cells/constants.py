@@ -23,14 +23,22 @@ LONGEST = 1e5  # steps; of time constants and periods that learn
 STRENGTHS = (1e-3, 1e3)  # range of thresholds and of their adaptation
 
 
-def check_time_constant(name, value, units):
-    """The argument `name` as a cell keeps it: a number > 0 in ms, a list of `units`, or an initializer that draws."""
+def check_constant(name, value, units, **bounds):
+    """The argument `name` as a cell keeps it: a number, a list of `units`, or an initializer that draws.
+
+    Numbers are checked to be within `bounds` here, what is drawn by `built_constant`.
+    """
     if isinstance(value, (Mapping, keras.initializers.Initializer)) or callable(value):
         initializer = keras_object("initializers", name, value)
         return initializer.values(units) if isinstance(initializer, LogSpaced) else initializer
     if isinstance(value, Real):
-        return number(name, value, above=0.0)
-    return numbers(name, value, units, forms="a number, a list or an initializer", above=0.0)
+        return number(name, value, **bounds)
+    return numbers(name, value, units, forms="a number, a list or an initializer", **bounds)
+
+
+def check_time_constant(name, value, units):
+    """`check_constant` for a time constant, which must be > 0 ms."""
+    return check_constant(name, value, units, above=0.0)
 
 
 def check_period(value, units, dt):
@@ -42,20 +50,22 @@ def check_period(value, units, dt):
     return period
 
 
-def time_constant(layer, name, value, units, above=0.0):
-    """A checked time constant as the cell keeps it: a number or None as it is, a list as a NumPy array [H].
+def built_constant(layer, name, value, units, above=0.0):
+    """A checked constant as a built cell keeps it: a number or None as it is, a list as a NumPy array [H].
 
     (A tensor made here would be an input of a graph that is exported to ONNX.) An initializer becomes an untrained
-    weight [H]; what it draws must exceed `above`. Both have the variable dtype: half precision would round exp(-1/700)
-    to a tau of 683 ms.
+    weight [H]; what it draws must exceed `above`, in ms, or for None be finite. Both have the variable dtype: half
+    precision would round exp(-1/700) to a tau of 683 ms.
     """
     if isinstance(value, list):
         return np.array(value, layer.variable_dtype)
     if value is None or isinstance(value, Real):
         return value
     weight = layer.add_weight(name=name, shape=(units,), initializer=value, trainable=False, **NO_AUTOCAST)
-    if not np.all((drawn := weight.numpy()) > above):
-        raise ValueError(f"{name} must be > {above:g} ms; its initializer {value!r} drew {drawn.min():g}.")
+    drawn = weight.numpy()
+    if not np.all(np.isfinite(drawn) if above is None else drawn > above):
+        wanted = "finite" if above is None else f"> {above:g} ms"
+        raise ValueError(f"{name} must be {wanted}; its initializer {value!r} drew {drawn.min():g}.")
     return weight
 
 
@@ -83,7 +93,10 @@ class Between(keras.constraints.Constraint):
 
 
 def learned_constant(cell: Any, name: str) -> tf.Variable:
-    """The weight of a constant: the logarithm of its values [H], which start at the argument's, 0 or in the range."""
+    """The weight of a constant: the logarithm of its values [H], which start at the argument's, in the range.
+
+    A 0 in a list stays 0, see `TrainedCell.constant`.
+    """
     value = getattr(cell, name)
     low, high = STRENGTHS
     if name in cell.TIME_CONSTANTS:
@@ -100,8 +113,9 @@ def learned_constant(cell: Any, name: str) -> tf.Variable:
     else:
         start = tf.cast(value(shape, dtype=dtype), dtype)
     values = start.numpy()
-    outside = (values < low * (1.0 - 1e-6)) | (values > high * (1.0 + 1e-6))  # by more than rounding
-    if np.any(outside & (values != 0.0)):
+    within = (values >= low * (1.0 - 1e-6)) & (values <= high * (1.0 + 1e-6))  # but for rounding
+    stays = (values == 0.0) & isinstance(value, list)
+    if not np.all(within | stays):
         raise ValueError(f"{name} must be from {low:g} to {high:g} where it learns; received {value!r}.")
     logarithms = tf.math.log(tf.clip_by_value(start, low, high))
     return cell.add_weight(

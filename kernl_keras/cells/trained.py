@@ -9,7 +9,7 @@ import tensorflow as tf
 from ..checks import flag, integer, keras_object
 from ..dynamics.decays import DECAYS
 from ..types import Constraint, Discretization, Initializer, Regularizer
-from .constants import learned_constant, time_constant
+from .constants import built_constant, learned_constant
 from .wide import WideCell
 
 
@@ -58,14 +58,14 @@ class TrainedCell(WideCell):
         self.learn = tuple(name for name in known if name in names)
 
     def build_constants(self) -> None:
-        """Makes the constants: weights for those that learn, see `time_constant` for the others."""
+        """Makes the constants: weights for those that learn, see `built_constant` for the others."""
         self._constants: dict[str, Any] = {}
         for name in dict.fromkeys((*self.TIME_CONSTANTS, *self.LEARNABLE)):
             if name in self.learn:
                 self._constants[name] = learned_constant(self, name)
             else:
-                above = 2.0 * self.dt if name == "period" else 0.0
-                self._constants[name] = time_constant(self, name, getattr(self, name), self.units, above)
+                above = 2.0 * self.dt if name == "period" else 0.0 if name in self.TIME_CONSTANTS else None
+                self._constants[name] = built_constant(self, name, getattr(self, name), self.units, above)
 
     def hold_constants(self) -> None:
         """Freezes the constants that do not learn at their values, so that an exported graph has them."""

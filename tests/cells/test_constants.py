@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import kernl_keras as kk
-from kernl_keras.cells.constants import check_time_constant, time_constant
+from kernl_keras.cells.constants import built_constant, check_time_constant
 from kernl_keras.cells.wide import serialized
 from kernl_keras.keras_version import keras, short_name
 from kernl_keras.layers.names import layers_that_learn_constants
@@ -43,9 +43,9 @@ def test_round_trip(kind):
 def test_numbers_stay_numbers_and_lists_become_arrays_of_the_variable_dtype():
     """No tensors: these would be inputs of an exported graph."""
     layer = keras.layers.Layer(dtype="float64")
-    assert time_constant(layer, "tau", check_time_constant("tau", 20, 3), 3) == 20.0
-    assert time_constant(layer, "tau", None, 3) is None and serialized("tau", None) is None
-    constant = time_constant(layer, "tau", [3.0, 0.1], 2)
+    assert built_constant(layer, "tau", check_time_constant("tau", 20, 3), 3) == 20.0
+    assert built_constant(layer, "tau", None, 3) is None and serialized("tau", None) is None
+    constant = built_constant(layer, "tau", [3.0, 0.1], 2)
     assert isinstance(constant, np.ndarray) and constant.dtype == "float64" and layer.weights == []
     np.testing.assert_array_equal(constant, [3.0, 0.1])
 
@@ -54,7 +54,7 @@ def test_numbers_stay_numbers_and_lists_become_arrays_of_the_variable_dtype():
 def test_an_initializer_becomes_an_untrained_weight_that_keeps_its_digits(policy):
     class Reader(keras.layers.Layer):
         def build(self, input_shape):
-            self.tau = time_constant(self, "tau", kk.LogUniform(10.0, 1000.0, seed=1), 5)
+            self.tau = built_constant(self, "tau", kk.LogUniform(10.0, 1000.0, seed=1), 5)
             self.built = True
 
         def call(self, inputs):

@@ -13,28 +13,10 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTrace
 from ..reference.cases import draw
 from ..reference.expected import compute, learn, same
 from ..reference.tools import run_by_steps
-from ..reference.units import TAUS, PotentialFirst, Quadratic, Synaptic, layer_over
+from ..reference.units import TAUS, Leaky, PotentialFirst, Quadratic, Synaptic, layer_over
 
 B, T, I, H = 2, 9, 3, 4  # noqa: E741
 LASTING, PERIODS = [90.0, 40.0, 70.0, 80.0], [12.0, 7.0, 30.0, 9.0]
-
-
-@keras.utils.register_keras_serializable("tests")
-class Leaky(kk.Unit):
-    """`LIFCell` without refractory time, adaptation and synapse."""
-
-    states = ("v",)
-    unit_constants = {"tau_m": 20.0}
-
-    def integrate(self, state, current, p):
-        left = tf.exp(-p.dt / p.tau_m)
-        return (left * state.v + 2.0 * (1.0 - left) * current,)
-
-    def distance(self, before, p):
-        return before.v - 1.0
-
-    def recover(self, before, spike, p):
-        return (before.v - before.v * spike,)
 
 
 class Waiting(Leaky):
@@ -87,7 +69,32 @@ class Swinging(kk.Unit):
         return (state for state in before)
 
 
-PACKAGED = {  # own unit: its settings, and the package's cell with its own
+class WrittenAdapting(Adapting):
+    """With its derivatives by hand, some of which are numbers and some depend on constants alone."""
+
+    def derivatives(self, start, current, before, spike, p):
+        leak, left = tf.exp(-p.dt / p.tau_m), tf.exp(-p.dt / p.tau_a)
+        coupled = (1.0 - left) * p.coupling
+        return {
+            "P": ((leak, leak - 1.0), (0.0, 1.0)),
+            "Q": (1.0 - leak, 0),
+            "r": [1, 0],
+            "K": [[1.0 - spike, 0.0], [coupled * (1.0 - spike), left]],
+            "s": (-before.v, (1.0 - left) * p.strength - coupled * before.v),
+        }
+
+
+class WrittenQuadratic(Quadratic):
+    """With derivatives that depend on the states, and others as they are found."""
+
+    def derivatives(self, start, current, before, spike, p):
+        share = p.dt / p.tau_m
+        steep = 1.0 + share * p.sharpness * (2.0 * start.v - 0.5)
+        found = super().derivatives(start, current, before, spike, p)
+        return {**found, "P": ((steep, -share), (0.0, 1.0 - p.dt / p.tau_w)), "s": (-before.v, p.jump)}
+
+
+PACKAGED = {  # own unit: its settings, and the package's cell with its own, or the same without written derivatives
     "leaky": (
         Leaky, dict(tau_m=TAUS), kk.LIFCell,
         dict(tau_m=TAUS, tau_s=None, tau_a=1.0, tau_ref=0.0, resistance=2.0),
@@ -104,12 +111,15 @@ PACKAGED = {  # own unit: its settings, and the package's cell with its own
         Swinging, dict(tau_m=LASTING, period=PERIODS), kk.ResonatorCell,
         dict(tau_m=LASTING, period=PERIODS, tau_a=1.0, adaptation_strength=0.0, surrogate="triangle"),
     ),
+    "adapting, written": (WrittenAdapting, dict(tau_m=TAUS), Adapting, dict(tau_m=TAUS)),
+    "quadratic, written": (WrittenQuadratic, dict(tau_m=TAUS), Quadratic, dict(tau_m=TAUS)),
 }  # fmt: skip
 RULES = {
     "bptt": (BPTT(), {}),
     "bptt, tape": (BPTT(tape=True), {}),
     "bptt, window": (BPTT(), {"window": 4}),
     "eprop": (EProp(reset_gradient=True), {}),
+    "eprop, reset not followed": (EProp(), {}),
     "eprop, traces": (EProp(reset_gradient=True), {"traces": True}),
     "eprop, window": (EProp(reset_gradient=True), {"window": 4}),
     "eprop, linear memory": (EProp(reset_gradient=True), {"window": 4, "traces": "linear"}),
@@ -200,7 +210,8 @@ def test_under_rflo_no_spike_moves_an_adaptation():
 )
 def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path):
     inputs, x, y = keras.Input((5, I)), np.float32(X[:, :5]), np.float32(draw(78, B, 5, 2))
-    hidden = kk.RNN(Quadratic(H, learn="sharpness", tau_m=TAUS), rule=rule, name="hidden")(inputs)
+    drawn = dict(sharpness=kk.LogUniform(1.5, 2.5), jump=keras.initializers.RandomUniform(-0.1, 0.4))
+    hidden = kk.RNN(Quadratic(H, learn="sharpness", tau_m=TAUS, **drawn), rule=rule, name="hidden")(inputs)
     model = kk.Model(inputs, kk.Readout(2)(hidden))
     model.compile("adam", "mse", jit_compile=rule != "eprop", run_eagerly=rule == "eprop")
     before = [each.numpy() for each in model.trainable_variables]
@@ -209,7 +220,11 @@ def test_a_unit_of_ones_own_is_trained_saved_loaded_and_exported(rule, tmp_path)
     assert all(moved)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_layer("hidden").cell.get_config() == model.get_layer("hidden").cell.get_config()
+    cells = [each.get_layer("hidden").cell for each in (model, loaded)]
+    assert cells[0].get_config() == cells[1].get_config()
+    for name in drawn:
+        one, other = (np.asarray(cell.constants()[name]) for cell in cells)
+        assert len(set(one)) == H and np.array_equal(one, other)
     same(loaded(x), model(x))
     alignment = kk.gradient_alignment(model, x, y, ("eprop",), windows=1)
     cosines = alignment.variables["hidden/kernel"]
@@ -304,6 +319,7 @@ def test_a_loaded_unit_has_the_drive_of_the_draws_that_were_saved(learn, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
+WRITTEN = {"P": ((0.9,),), "Q": (0.1,), "r": (1.0,), "K": ((1.0,),), "s": (0.0,)}
 MISTAKES = [  # what is written in the place of what `Leaky` has, and the message
     (dict(integrate=lambda self, state, current, p: state.v), r"integrate must .* as in return \(v,\); received one"),
     (dict(states=("v", "w")), r"Wrong.integrate must return one tensor for each .*received 1\."),
@@ -338,6 +354,21 @@ MISTAKES = [  # what is written in the place of what `Leaky` has, and the messag
     (dict(states=()), r"a tuple of one or more different names; received \(\)"),
     (dict(unit_constants=("tau_m",)), r"unit_constants of Wrong must be a dict; received \('tau_m',\)"),
     (dict(unit_constants={"tau_m": 9.0, "Own": 1.0}), r"must have names of their own; received \['Own'\]"),
+    (dict(derivatives=lambda self, *_: None), r"derivatives must return a dict of P, Q, r, K and s; received None"),
+    (dict(derivatives=lambda self, *_: {"P": 1.0, "Q": 1.0}), r"must return a dict of P, .*; received \['P', 'Q'\]"),
+    *(
+        (dict(derivatives=lambda self, *_, wrong=wrong: {**WRITTEN, **wrong}), message)
+        for wrong, message in (
+            ({"P": (0.9,)}, r"derivatives must return P as a tuple of 1 rows of 1 entries, .*; received \(0.9,\)"),
+            ({"s": (0.0, 0.0)}, r"must return s as a tuple of 1 entries, each a number or a float32 .*\(0.0, 0.0\)"),
+            ({"r": ("v",)}, r"must return r as a tuple of 1 entries, .*; received \('v',\)"),
+            ({"Q": (tf.ones(H, "float64"),)}, r"must return Q as .*float64"),
+            ({"K": ((tf.ones(H + 1),),)}, r"must return K as .*shape=\(5,\)"),
+            ({"r": (math.nan,)}, "must have finite derivatives"),
+            ({"Q": (0.0,)}, "integrate must let a current raise .*tive of 0"),
+        )
+    ),
+    (dict(linear_step=lambda self, *_: None), r"received \['linear_step'\], which .* Write derivatives in its place."),
     (
         dict(constants={"tau": 9.0}),
         r"received \['constants'\], which .* Constants go into unit_constants.",
@@ -366,6 +397,58 @@ def test_what_is_wrong_with_a_unit_is_named(wrong, message):
 def test_the_nearest_constant_is_named():
     with pytest.raises((TypeError, ValueError), match="Leaky has no argument 'tau_n'; did you mean 'tau_m'"):
         Leaky(H, tau_n=3.0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"P": ((1.0, 0.0), (0.0, 1.0))}, r": P\[0\]\[0\] is 1 where differentiation finds 1\..*, P\[0\]\[1\] is 0 wh.*"
+         r"finds -0.125, P\[1\]\[1\] is 1 where differentiation finds 0.9667\. All"),
+        ({"s": (0.0, 0.3)}, r": s\[0\] is 0 where differentiation finds -[^,]*\. All rules follow"),
+        ({"Q": (1.0, 0.1), "r": (1.0, -1.0)}, r": Q\[1\] is 0.1 where .* finds 0, r\[1\] is -1 where .* finds 0\. All"),
+    ],
+)  # fmt: skip
+def test_written_derivatives_that_are_not_those_of_the_functions_are_warned_of(wrong, message):
+    def derivatives(self, *step):
+        return {**Quadratic.derivatives(self, *step), **wrong}
+
+    with pytest.warns(UserWarning, match=f"Wrong.derivatives should return those of integrate, .* recover{message}"):
+        type("Wrong", (Quadratic,), {"derivatives": derivatives})(H).build((None, I))
+
+
+def test_a_path_can_be_left_out_of_what_is_written():
+    """E-prop that follows the reset is then e-prop that does not."""
+
+    class Blind(Leaky):
+        def derivatives(self, *step):
+            return {**super().derivatives(*step), "s": (0.0,)}
+
+    rules, layers = (EProp(reset_gradient=True), EProp(), EProp(reset_gradient=True)), []
+    for kind, rule in zip((Blind, Leaky, Leaky), rules):
+        cell = kind(H, tau_m=TAUS, use_bias=True, dtype="float64")
+        if kind is Blind:
+            with pytest.warns(UserWarning, match=r"Blind.derivatives should .* s\[0\] is 0 where"):
+                layers.append(layer_over(cell, rule, X.shape, WEIGHTS))
+        else:
+            layers.append(layer_over(cell, rule, X.shape, WEIGHTS))
+    blind, without, following = (compute(layer, tf.constant(X), ERROR)[1] for layer in layers)
+    same(blind, without)
+    assert np.abs(following - without).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(jump=keras.initializers.Constant(-1.0), learn="jump"), "jump must be from 0.001 to 1000 where it learns"),
+        (dict(jump="zeros", learn="jump"), "jump must be a number, a list or an initializer; received 'zeros'"),
+        (dict(jump=keras.initializers.Zeros(), learn="jump"), "jump must be from 0.001 to 1000 where it learns; rec"),
+        (dict(jump=keras.initializers.Constant(np.nan)), "jump must be finite; its initializer .* drew nan"),
+        (dict(jump=keras.initializers.Constant(np.nan), learn="jump"), "jump must be from 0.001 to 1000 where"),
+    ],
+)
+def test_what_an_initializer_of_a_constant_may_draw(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Quadratic(H, **settings).build((None, I))
 
 
 @pytest.mark.parametrize("flat", [tf.floor, tf.sign, tf.stop_gradient])

@@ -30,6 +30,24 @@ class Quadratic(kk.Unit):
         return before.v * (1.0 - spike), before.w + p.jump * spike
 
 
+@keras.utils.register_keras_serializable("tests")
+class Leaky(kk.Unit):
+    """`LIFCell` without refractory time, adaptation and synapse."""
+
+    states = ("v",)
+    unit_constants = {"tau_m": 20.0}
+
+    def integrate(self, state, current, p):
+        left = tf.exp(-p.dt / p.tau_m)
+        return (left * state.v + 2.0 * (1.0 - left) * current,)
+
+    def distance(self, before, p):
+        return before.v - 1.0
+
+    def recover(self, before, spike, p):
+        return (before.v - before.v * spike,)
+
+
 class Synaptic(kk.Unit):
     """A current enters a synapse, which the distance to the threshold does not see by itself."""
 
