@@ -8,6 +8,8 @@ import numpy as np
 import kernl_keras as kk
 from kernl_keras.keras_version import keras
 
+from ..reference.units import Leaky, Quadratic
+
 B, T, I, H = 4, 6, 3, 5  # noqa: E741
 
 
@@ -63,6 +65,8 @@ RATE = dict(units=H, tau=4.0, kernel_initializer=keras.initializers.RandomNormal
 CURRENT = dict(units=H, tau_m=6.0, tau_a=30.0, input_gain=3.0, learn=["tau_a", "coupling"])
 OSCILLATING = {**RESONATING, "period": [3.0, 3.0, 3.0, 5.0, 5.0]}  # exact traces take long to compile for each period
 OWN_STATE = {**LEARNING, "learn": ["tau_m", "tau_a"]}
+LEAKY = dict(units=H, tau_m=[4.0, 6.0, 9.0, 6.0, 5.0], learn="tau_m", input_gain=2.0)  # one state
+QUADRATIC = dict(units=H, sharpness=keras.initializers.RandomUniform(1.5, 2.5, seed=1), input_gain=2.0)  # two of them
 
 ROWS = {
     "InputSpikeCell": Row(kk.InputSpikeCell, dict(units=I, seed=0), keras.layers.RNN, values="bits"),
@@ -72,12 +76,15 @@ ROWS = {
     "AdLIFCell": Row(kk.AdLIFCell, CURRENT, keras.layers.RNN),
     "LeakyRNNCell": Row(kk.LeakyRNNCell, {**RATE, "learn": "tau"}, keras.layers.RNN),
     "LSTMCell": Row(kk.LSTMCell, dict(units=H), keras.layers.RNN),
+    "Unit, one state": Row(Leaky, LEAKY, keras.layers.RNN),
+    "Unit, two states": Row(Quadratic, {**QUADRATIC, "learn": ["tau_w", "sharpness", "jump"]}, keras.layers.RNN),
     "ReadoutCell": Row(kk.ReadoutCell, dict(units=2, tau_out=5.0, learn="tau_out"), keras.layers.RNN),
     "RNN, kernl": Row(kk.RNN, dict(rule="kernl", seed=3), cell=(kk.LIFCell, ADAPTIVE)),
     "RNN, kernl, traces": Row(kk.RNN, dict(rule="kernl", traces=True, seed=3), cell=(kk.ResonatorCell, OSCILLATING)),
     "RNN, plain_kernl": Row(kk.RNN, dict(rule="plain_kernl", seed=3), cell=(kk.LeakyRNNCell, RATE)),
     "RNN, eprop, traces": Row(kk.RNN, dict(rule="eprop", traces=True), cell=(kk.LIFCell, OWN_STATE)),
     "RNN, bptt": Row(kk.RNN, dict(rule="bptt"), cell=(kk.LIFCell, ADAPTIVE)),
+    "RNN, kernl, unit": Row(kk.RNN, dict(rule="kernl", seed=3), cell=(Quadratic, QUADRATIC)),
     "Readout": Row(kk.Readout, dict(units=2, tau_out=5.0, learn="tau_out")),
     "SpikeEncoder": Row(kk.SpikeEncoder, dict(units=4, code="threshold"), values="normal"),
     "SpikeEncoder, delta": Row(kk.SpikeEncoder, dict(units=4, code="delta", delta=0.5), values="normal"),
