@@ -26,6 +26,7 @@ from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks
 from ..sequences.time_loop import map_tensors
 from ..types import Config, Regularizer, RuleName, TracesName
+from .credit import constants_without_gradient
 from .diagnostics import Diagnostics, Report, activity, tell
 from .stateful import LayerOverCell, StateLayout
 from .step import Call, Step, running_step
@@ -95,6 +96,10 @@ class RNN(LayerOverCell):
         ValueError: for another kind of cell, an unknown rule, a rule, window or traces that do not fit each other or
             the cell, and a seed < 0; in a call, for sequences that are not [B, T, I], another number of features or
             states, a reset that is not bool [B, T], and for `stateful=True` without a static batch size.
+
+    Warns:
+        UserWarning: where `learn` of the cell names constants to which the rule gives no gradient; for traces of more
+            than ten million numbers an example.
 
     Example:
 
@@ -168,6 +173,12 @@ class RNN(LayerOverCell):
         self.state_size = self._layout.sizes
         super().build(sequences_shape)
         self.built = True
+        if names := constants_without_gradient(self):
+            warnings.warn(
+                f"learn should name constants that {self.rule!r} moves; received {', '.join(map(repr, names))} of "
+                f"{type(self.cell).__name__}, which have no gradient under it and stay as they are.",
+                stacklevel=2,
+            )
 
     def _fewer_numbers(self) -> str:
         if isinstance(self.carries_traces, LinearTraces):

@@ -91,11 +91,16 @@ def shares(errors, block):
 
 def share(errors, effects):
     """The sum of errors times `Effects`, Eq. (30)."""
+    products = [error * effect for error, effect in meeting(errors, effects)]
+    return sum(products) if products else tf.zeros_like(errors.current)
+
+
+def meeting(errors, effects):
+    """The pairs of an error and an effect on the same value, without those of which one is None."""
     pairs = [
         *zip(errors.y, effects.y),
         *zip(errors.x, effects.x),
         (errors.distance, effects.distance),
         (errors.synapse, effects.synapse),
     ]
-    products = [error * effect for error, effect in pairs if error is not None and effect is not None]
-    return sum(products) if products else tf.zeros_like(errors.current)
+    return [(error, effect) for error, effect in pairs if error is not None and effect is not None]

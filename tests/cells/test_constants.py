@@ -13,7 +13,7 @@ from kernl_keras.rules import KeRNL
 
 from ..reference.cases import draw, taking_turns
 from ..reference.expected import compute, same
-from ..reference.units import layer_over
+from ..reference.units import NO_GRADIENT, layer_over
 
 GIVEN = {
     "integer": 20,
@@ -104,6 +104,7 @@ def test_they_start_at_the_values_that_were_given(kind, settings):
         np.testing.assert_allclose(learning.constant("adaptation_strength"), [0.0, 4.0], rtol=1e-5)
 
 
+@pytest.mark.filterwarnings(NO_GRADIENT)
 @pytest.mark.parametrize(
     ("optimizer", "discretization"),
     taking_turns([("Adam", "euler"), ("SGD", "exponential"), ("RMSprop", "exponential")]),

@@ -7,8 +7,10 @@ import kernl_keras as kk
 from kernl_keras.keras_version import IS_KERAS_3
 from kernl_keras.rules import NAMES
 
+from ..reference.units import NO_GRADIENT
 from .rows import ROWS, TRAINED, B, Row
 
+pytestmark = pytest.mark.filterwarnings(NO_GRADIENT)
 UNTRAINED = set(ROWS) - set(TRAINED)
 HIDDEN = ["LIFCell", "ResonatorCell", "LeakyRNNCell"]
 LAYERS = {name: row for name, row in ROWS.items() if row.kind is not kk.RNN}

@@ -17,7 +17,9 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, PlainKeRNL,
 from ..reference.cases import B, H, I, Network, draw
 from ..reference.expected import STD, compute, kernels, layer_of, same
 from ..reference.tools import all_same
-from ..reference.units import constants_in_use
+from ..reference.units import NO_GRADIENT, constants_in_use
+
+pytestmark = pytest.mark.filterwarnings(NO_GRADIENT)
 
 T = 11
 ERROR = draw(53, B, T, H)

@@ -12,8 +12,10 @@ from kernl_keras.rules import BPTT, RFLO, EProp, Exponential, KeRNL, LinearTrace
 from ..reference.cases import CELLS, B, H, I, draw, taking_turns
 from ..reference.expected import STD, gradients_or_zeros, learn, same
 from ..reference.own_kernel import Alpha
-from ..reference.units import UNITS, build_layer, same_gradients
+from ..reference.units import NO_GRADIENT, UNITS, build_layer, same_gradients
 from .test_rules import OWN
+
+pytestmark = pytest.mark.filterwarnings(NO_GRADIENT)
 
 T = 6
 ERROR = draw(53, B, T, H)
