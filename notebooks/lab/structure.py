@@ -4,9 +4,9 @@
 
 Lines are all that a file has. The way from `fit` is that of one batch of 4 sequences of 12 steps, under KeRNL with a
 window of 4 steps: all functions of the package that run before the optimizer of the weights is called, and how many of
-them stand on the stack at once. Words asked of units are attributes that a class in `cells/` sets and a line elsewhere
-asks of a cell. Times are those of the layer that the benchmarks have, 200 LIF units, in processes of their own: then,
-now, then, now, and the shortest of each.
+them stand on the stack at once. A flag of a unit is an attribute that a class in `cells/` sets to True, False, None or
+a string, or a property with such, and that a line elsewhere asks of a cell. Times are those of the layer that the
+benchmarks have, 200 LIF units, in processes of their own: then, now, then, now, and the shortest of each.
 """
 
 import ast
@@ -102,7 +102,7 @@ def longest(files):
 
 
 def words_asked(files):
-    """How many lines outside `cells/` ask a cell for an attribute that a class in there sets, or for a property."""
+    """How many lines outside `cells/` ask a cell for a flag or a word that a class in there sets."""
     inside = [ast.parse(text) for path, text in files.items() if path.parent.name == "cells"]
     classes = [node for tree in inside for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     words, lines = set().union(*map(set_by, (part for node in classes for part in node.body))), 0
@@ -117,13 +117,14 @@ def words_asked(files):
 
 
 def set_by(part):
-    """The names that a statement in the body of a class gives a value, and that of a property."""
-    if isinstance(part, ast.Assign):
-        return {target.id for target in part.targets if isinstance(target, ast.Name)}
-    if isinstance(part, ast.AnnAssign):
-        return {part.target.id} if part.value is not None else set()
+    """The names that a statement in the body of a class gives True, False, None or a string; properties with such."""
+    if isinstance(part, (ast.Assign, ast.AnnAssign)):
+        targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+        value = part.value.value if isinstance(part.value, ast.Constant) else 0
+        return {target.id for target in targets if value is None or isinstance(value, (bool, str))}
     decorators = [getattr(each, "id", "") for each in getattr(part, "decorator_list", [])]
-    return {part.name} if any("property" in name for name in decorators) else set()
+    is_flag = "property" in decorators and getattr(part.returns, "id", None) in ("bool", "str")
+    return {part.name} if is_flag else set()
 
 
 def is_cell(node):

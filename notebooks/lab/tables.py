@@ -496,7 +496,7 @@ def structure_table(found):
         "files": "files from `fit` to a gradient",
         "functions": "functions from `fit` to a gradient",
         "stack": "deepest stack on this way",
-        "words": "lines that ask a unit for a word",
+        "words": "lines that ask a unit for a flag",
     }
     both = found["before"], found["after"]
     lines = [[name, *(f"{each[key]:,}" for each in both)] for key, name in names.items()]

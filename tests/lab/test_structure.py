@@ -8,12 +8,17 @@ from notebooks.lab import structure
 CELL = """
 class Cell:
     word: str = "a"
-    OTHER = ()
+    many = ()
+    OTHER = False
     declared: int
 
     @property
-    def asked(self):
-        return self.word
+    def asked(self) -> bool:
+        return self.word == "a"
+
+    @property
+    def size(self) -> int:
+        return 1
 
     def method(self):
         '''Two lines.'''
@@ -22,14 +27,15 @@ class Cell:
 RULE = """
 def rule(cell, layer):
     one = cell.word, cell.OTHER
-    return layer.cell.asked, cell.method(), cell.declared, layer.word
+    two = cell.size, cell.many, cell.method(), cell.declared, layer.word
+    return layer.cell.asked
 """
 
 
-def test_words_that_are_asked_of_units_are_counted_by_lines_outside_their_folder():
+def test_flags_that_are_asked_of_units_are_counted_by_lines_outside_their_folder():
     files = {pathlib.Path("cells/a.py"): CELL + "x = cell.word", pathlib.Path("rules/b.py"): RULE}
     assert structure.words_asked(files) == 2
-    assert structure.longest(files) == {"longest_file": CELL.count("\n"), "longest_function": 3}
+    assert structure.longest(files) == {"longest_file": CELL.count("\n"), "longest_function": 4}
 
 
 def test_both_checkouts_are_measured_and_the_earlier_one_is_gone_after_it(tmp_path, monkeypatch):

@@ -198,7 +198,7 @@ TABLES = {  # name: what the files hold, and the lines of the table without thos
 | files from `fit` to a gradient | 1,005 | 2,005 |
 | functions from `fit` to a gradient | 1,006 | 2,006 |
 | deepest stack on this way | 1,007 | 2,007 |
-| lines that ask a unit for a word | 1,008 | 2,008 |
+| lines that ask a unit for a flag | 1,008 | 2,008 |
 | e-prop: a step, ms | 100 | 91 |
 | e-prop: first call, s | 4.0 | 3.0 |"""),
     "the gradients in a call": ([{"parts": {"call": [

@@ -45,8 +45,7 @@ def build(settings):
     pixels, labels = task.batch(settings)
     x, y = tf.constant(with_context(pixels)), tf.constant(labels)
     if "gradients" in settings:
-        part = model if settings["gradients"] == "all" else model.get_layer("readout")
-        return functools.partial(loss_and_gradients, model, part.trainable_weights, x, y), VERSIONS
+        return functools.partial(loss_and_gradients, compiled_gradients(model, settings["gradients"]), x, y), VERSIONS
 
     if settings.get("one_call"):
         model.make_train_function()
@@ -63,17 +62,22 @@ def build(settings):
     return step, VERSIONS
 
 
-@tf.function(jit_compile=True)
-def gradients(model, weights, x, y):
-    """The loss, and its gradients by some of the weights."""
-    with tf.GradientTape() as tape:
-        loss = model.compute_loss(x, y, model(x, training=True))
-    return loss, tape.gradient(loss, weights)
+def compiled_gradients(model, part):
+    """`(x, y) -> loss, gradients` of all weights, or of those of the readout alone."""
+    weights = (model if part == "all" else model.get_layer("readout")).trainable_weights
+
+    @tf.function(jit_compile=True)
+    def run(x, y):
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(x, y, model(x, training=True))
+        return loss, tape.gradient(loss, weights)
+
+    return run
 
 
-def loss_and_gradients(*arguments):
+def loss_and_gradients(run, x, y):
     """The loss as a number, when all is done."""
-    return float(gradients(*arguments)[0])
+    return float(run(x, y)[0])
 
 
 def build_model(settings):
