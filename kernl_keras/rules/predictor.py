@@ -39,7 +39,7 @@ class SensitivitySums(NamedTuple):
         effect_squares: of D.
         by_noise: residual^T Omega [H, R H], from which dF/dM follows.
         by_slope: residual^T Gamma [H, R H], from which dF/dgamma follows; None without a gamma.
-        changes: dS^T dS [H, H] and the sum of heard^2 |dS|^2 [H, 1], for least squares, Eq. (45); else None.
+        changes: dS^T dS [H, H] and the sum of heard^2 (dS . dS) [H, 1], for least squares, Eq. (45); else None.
 
     Example: the share of D that M explains.
 
