@@ -141,12 +141,15 @@ def dangerous(source):
             yield node.lineno
 
 
+RUN_BLOCKS = ROOT / "tests" / "test_examples.py", ROOT / "tests" / "reference" / "own_kernel.py"  # of our own pages
+
+
 def sources():
     """`{name: source}` of the package, the notebooks and their scripts, and what checks them."""
     found = {}
     for folder in ("kernl_keras", "notebooks", ".ci", "tests"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            if path not in (pathlib.Path(__file__), ROOT / "tests" / "test_examples.py"):  # it runs the README's blocks
+            if path not in (pathlib.Path(__file__), *RUN_BLOCKS):
                 found[str(path.relative_to(ROOT))] = path.read_text(encoding="utf-8")
         for path in sorted((ROOT / folder).rglob("*.ipynb")):
             cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
