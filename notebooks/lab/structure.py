@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 
-from kernl_keras.experiments.files import write_json
+from kernl_keras.experiments.files import read_json, write_json
 
 from .options import Command, machine
 from .revisions import ROOT, git
@@ -148,6 +148,11 @@ def measured(root):
     return {**lines, **outcome(WALK, root), "words": words_asked(package), **longest(package)}
 
 
+def shortest(rounds):
+    """The shortest times of several rounds, each `{rule: {what: seconds}}`."""
+    return {rule: {what: min(each[rule][what] for each in rounds) for what in row} for rule, row in rounds[0].items()}
+
+
 def run(options, about):
     """Measures both checkouts; the earlier one is taken from the history for as long as this takes."""
     revisions = {"before": git("rev-parse", options.before).strip(), "after": about["git_revision"]}
@@ -156,14 +161,16 @@ def run(options, about):
         git("worktree", "add", "--detach", str(roots["before"]), revisions["before"])
         try:
             found = {when: {"git_revision": revisions[when], **measured(root)} for when, root in roots.items()}
-            rounds = [{when: outcome(TIMES, root) for when, root in roots.items()} for _ in range(options.rounds)]
+            if options.sizes:
+                times = read_json(options.output)["structure"]
+            else:
+                rounds = [{when: outcome(TIMES, root) for when, root in roots.items()} for _ in range(options.rounds)]
+                times = {when: {**found[when], "times": shortest([each[when] for each in rounds])} for when in roots}
         finally:
             git("worktree", "remove", "--force", str(roots["before"]))
-    for when, of_it in found.items():
-        of_it["times"] = {
-            rule: {what: min(each[when][rule][what] for each in rounds) for what in row}
-            for rule, row in rounds[0][when].items()
-        }
+    for when, entry in found.items():
+        entry["times"] = times[when]["times"]
+        entry["times_git_revision"] = times[when].get("times_git_revision", times[when]["git_revision"])
     about = {"versions": about["versions"], "command": about["command"], "machine": machine()}
     write_json(options.output, {"structure": {**found, **about}})
 
@@ -171,7 +178,8 @@ def run(options, about):
 main = Command("structure", __doc__, run)
 main.option("--before", required=True, metavar="REVISION", help="the revision to compare with")
 main.count("--rounds", 3, "how often steps are timed")
-main.results("structure.json")
+main.option("--sizes", action="store_true", help="measure the sizes alone; the times stay as the file has them")
+main.results("structure.json", new=False)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,6 +2,8 @@
 
 import pathlib
 
+import pytest
+
 from kernl_keras.experiments.files import read_json
 from notebooks.lab import structure
 
@@ -38,6 +40,7 @@ def test_flags_that_are_asked_of_units_are_counted_by_lines_outside_their_folder
     assert structure.longest(files) == {"longest_file": CELL.count("\n"), "longest_function": 4}
 
 
+@pytest.mark.skipif(not (structure.ROOT / ".git").exists(), reason="needs a checkout with its history")
 def test_both_checkouts_are_measured_and_the_earlier_one_is_gone_after_it(tmp_path, monkeypatch):
     """Times and the walk are faked: each takes seconds."""
     seconds = iter(range(100))
@@ -55,3 +58,7 @@ def test_both_checkouts_are_measured_and_the_earlier_one_is_gone_after_it(tmp_pa
     assert [found[when]["times"]["e-prop"]["first"] for when in ("before", "after")] == [2.0, 3.0]
     assert found["before"]["package"] > 10_000 and found["before"]["longest_function"] > 20
     assert str(tmp_path) not in structure.git("worktree", "list")
+    assert structure.main(["--before", "HEAD", "--sizes", "--output", str(output)]) == 0
+    again = read_json(output)["structure"]
+    assert again["before"]["times"] == found["before"]["times"] and again["after"]["times"] == found["after"]["times"]
+    assert again["after"]["times_git_revision"] == found["after"]["git_revision"]
