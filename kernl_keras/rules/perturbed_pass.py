@@ -12,9 +12,9 @@ from ..draws import draw_signs, next_key, unpack_signs
 from ..replicas import rows_before, whole_sum
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import where_fresh, where_valid
-from ..sequences.time_loop import blockwise, take
+from ..sequences.time_loop import blockwise, map_tensors, take
 from .predictor import Effect, Run, SensitivitySums
-from .sensitivity_loss import DirectPredictor, sensitivity_loss
+from .sensitivity_loss import DirectPredictor, enough_examples, sensitivity_loss
 
 
 class PerturbedState(NamedTuple):
@@ -48,7 +48,7 @@ class PerturbedPass:
 
     `steps` are `ValidSteps`, or None if all are valid and none starts a sequence. `counted` [T, B] is False where an
     example's step is left out of F; None if all count. With `solve` M learns by least squares, Eq. (45), where the rule
-    is `solvable`.
+    is `solvable`, and only as many examples are perturbed as these can use.
     """
 
     def __init__(self, layer, p, weights, x, steps, counted, solve=False):
@@ -59,7 +59,7 @@ class PerturbedPass:
         self.weights, self.x, self.counted = tf.stop_gradient(weights), x, counted
         self.valid, self.starts = (None, None) if steps is None else (steps.valid, steps.starts)
         self.input_weights = [None if w is None else tf.stop_gradient(w) for w in self.cell.input_weights()]
-        self.length, self.batch = x.shape[0] or tf.shape(x)[0], tf.shape(x)[1]
+        self.length, self.batch = (x.shape[axis] or tf.shape(x)[axis] for axis in range(2))
         self.m, self.gamma = self.rule.sensitivity(layer), self.rule.kernel.gamma(layer)
         m, self.perturbation = tf.stop_gradient(self.m), self.rule.perturbation
         if self.direct:
@@ -69,8 +69,11 @@ class PerturbedPass:
             self.predictor = self.rule.kernel.predictor(layer, p, m)
         # Whether the sums are those of one step. With resets an example has several last steps.
         self.last = self.rule.last and self.starts is None
+        self.rows = enough_examples(self.batch, self.length, self.cell.units) if self.solve else self.batch
+        if counted is not None:
+            self.counted = counted[:, : self.rows]
         key = next_key(layer.seed, layer.draws, x)
-        self.signs = draw_signs(self.length, self.batch, self.cell.units, key, rows_before(self.batch))
+        self.signs = draw_signs(self.length, self.rows, self.cell.units, key, rows_before(self.batch))
 
     def __call__(self, state, perturbed, learns=None):
         """Both passes, from `cell.State` and `PerturbedState` before the first step.
@@ -87,7 +90,7 @@ class PerturbedPass:
         *states, sums, restarted = results
         if self.counted is None:  # as integers, the product might overflow
             steps = 1.0 if self.rule.last else tf.cast(self.length, self.m.dtype)
-            steps *= tf.cast(self.batch, self.m.dtype)
+            steps *= tf.cast(self.rows, self.m.dtype)
         else:
             steps = tf.reduce_sum(tf.cast(self.counted, self.m.dtype))
         count = tf.maximum(steps, 1.0) * self.cell.units  # F is 0 for a replica without steps
@@ -101,16 +104,18 @@ class PerturbedPass:
     def run(self, state, perturbed):
         """Both passes: what a call returns, but with `SensitivitySums` for F and D^2."""
         cell, predictor, unroll = self.cell, self.predictor, self.layer.unroll
-        noise, enters = self.perturbation, self.rule.noise_enters(cell)
+        noise, enters, everyone = self.perturbation, self.rule.noise_enters(cell), perturbed
+        flags = self.valid, self.starts
+        of_perturbed = map_tensors(lambda x: x[:, : self.rows], flags)
 
         def begin(start, size, carry):
-            xi, masks = self.xi(start, size), take((self.valid, self.counted, self.starts), start, size)
+            xi, masks = self.xi(start, size), take((flags, of_perturbed, self.counted), start, size)
             current = cell.input_current(take(self.x, start, size), self.input_weights)
             return (current, xi, predictor.drive(xi), start + tf.range(size), *masks), ()
 
         def step(states, now):
-            current, xi, driven, t, goes_on, counts, starts = now
-            clean, perturbed = where_fresh(starts, states)
+            current, xi, driven, t, (goes_on, starts), (its_goes_on, its_starts), counts = now
+            clean, perturbed = where_fresh(starts, states[0]), where_fresh(its_starts, states[1])
             if noise.resync_every is not None:
                 keep = tf.reshape(t % noise.resync_every != 0, (1, 1))
                 perturbed = self.forget(keep, clean, perturbed)
@@ -119,7 +124,7 @@ class PerturbedPass:
             if enters == "current":
                 received *= cell.gate(done)
             before = changed if self.direct else perturbed[1:]
-            filtered = predictor.step(before, received, cell.linear_step(saved, self.p))
+            filtered = predictor.step(before, received, cell.linear_step(self.first(saved), self.p))
             # A tangent grows where backpropagation's gradient would explode: such an example starts anew. NaN is not
             # <= bound either; a maximum would not do, as XLA's ignores NaN.
             bound = min(noise.max_perturbation, effect.dtype.max)
@@ -130,19 +135,23 @@ class PerturbedPass:
             perturbed = PerturbedState(after.cell, *perturbed[1:]) if self.direct else after
             outcome = where_valid(counts, outcome, tf.nest.map_structure(tf.zeros_like, outcome))
             kept = saved, predictor.keep(outcome), within_bound
-            return where_valid(goes_on, (clean, perturbed), states), kept, outcome
+            carry = where_valid(goes_on, clean, states[0]), where_valid(its_goes_on, perturbed, states[1])
+            return carry, kept, outcome
 
         (end_state, after), (residuals, predictor_values, within_bound), total, _ = blockwise(
             begin,
             step,
             lambda total, _, outcome: self.accumulate(total, outcome),
-            (state, perturbed),
-            no_step(perturbed) if self.last else predictor.start(),
+            (state, self.first(perturbed)),
+            no_step(self.first(perturbed)) if self.last else predictor.start(),
             self.length,
             unroll=unroll,
         )
         if self.last:
             total = predictor.accumulate(predictor.start(), total)
+        if self.rows is not self.batch:  # the others go on without noise
+            others = unperturbed(self.perturbation, end_state, everyone)
+            after = map_tensors(lambda x, other: tf.concat([x, other[self.rows :]], 0), after, others)
 
         def derivatives(start, size):
             return cell.linear_step(take(residuals, start, size), self.p)
@@ -170,19 +179,27 @@ class PerturbedPass:
         if enters == "state":
             other = cell.perturb(other, xi)
         sent, presynaptic = cell.presynaptic(clean), cell.presynaptic(other) + (xi if enters == "synapse" else 0.0)
-        own = (perturbation.change(getattr(clean, name), getattr(other, name)) for name in cell.own_states)
-        changed = Changed(tuple(own), perturbation.change(sent, presynaptic))
+        beside = self.first(clean)
+        own = (perturbation.change(getattr(beside, name), getattr(other, name)) for name in cell.own_states)
+        changed = Changed(tuple(own), perturbation.change(self.first(sent), presynaptic))
         both = tf.matmul(tf.concat([sent, presynaptic], 0), weights)  # [2B, H] x [H, H], one product
-        recurrent, other_recurrent = tf.split(both, 2)
+        recurrent, other_recurrent = tf.split(both, (tf.shape(sent)[0], tf.shape(presynaptic)[0]))
         if enters == "current":
             other_recurrent += xi
         done, clean = cell.step(current + recurrent, clean, self.p)
-        effect, other = perturbation.effect(cell, self.p, (done, clean), current, other_recurrent, other)
+        beside = self.first((done, clean))
+        effect, other = perturbation.effect(cell, self.p, beside, self.first(current), other_recurrent, other)
         return done, clean, effect, other, changed
+
+    def first(self, values):
+        """Those of the perturbed examples, of a structure of tensors [B, ...]; what is of no example, [H], stays."""
+        if self.rows is self.batch:
+            return values
+        return map_tensors(lambda x: x[: self.rows] if tf.is_tensor(x) and x.shape.rank > 1 else x, values)
 
     def forget(self, keep, clean, perturbed):
         """The `PerturbedState`, which starts anew where `keep` [B or 1, 1] is false."""
-        start = unperturbed(self.perturbation, clean, perturbed)
+        start = unperturbed(self.perturbation, self.first(clean), perturbed)
         cell = tf.nest.map_structure(lambda old, new: tf.where(keep, old, new), perturbed.cell, start.cell)
         noise = (tf.where(keep[..., None], old, new) for old, new in zip(perturbed[1:], start[1:]))
         return PerturbedState(cell, *noise)

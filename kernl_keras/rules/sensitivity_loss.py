@@ -15,11 +15,13 @@ steps: the least squares of one batch give nearly all that is missing,
 
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
 share of the diagonal of C: n = H divided by the number of steps in the sums, and at least 3 %. Where n is more than
-that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the diagonal first. This is the default of
+that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the diagonal first. More than H / 0.03 steps
+would make it no better, so only the first examples of a batch are perturbed that have as many. This is the default of
 `kernl_keras.Model` in linear memory, and without it where the rule's kernel is `solvable`, see
 `training.optimizers.LeastSquares`.
 """
 
+import math
 from functools import partial
 
 import tensorflow as tf
@@ -30,6 +32,14 @@ from .predictor import Predictor, SensitivitySums, flat, sum_of_squares
 RIDGE = 0.03  # of the least squares, as a share of each unit's own sum of squares, of many samples
 LEAST_HEARD = 0.55  # h
 ITERATIONS = 8  # of the least squares, enough for three digits where the changes of units are hardly correlated
+
+
+def enough_examples(batch, length, units):
+    """The number of examples of a batch, of so many steps each, after which the ridge of `units` gets no smaller."""
+    least = math.ceil(units / RIDGE)
+    if tf.is_tensor(batch) or tf.is_tensor(length):
+        return tf.minimum(batch, -(-least // length))
+    return min(batch, -(-least // length))
 
 
 def least_squares(residuals, changes, heard, samples):

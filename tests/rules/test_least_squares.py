@@ -1,5 +1,7 @@
 """M by the least squares of each batch, Eq. (45)."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,6 +115,35 @@ def test_m_is_the_direct_effect_after_a_few_batches(name, settings):
     for seed in range(3):
         model.train_on_batch(*batch(seed))
     assert distance(m.numpy(), expected) < near
+
+
+@pytest.mark.parametrize(
+    ("known", "stateful"),
+    [(True, True), (True, False), pytest.param(False, False, marks=pytest.mark.slow)],
+    ids=["a stream", "sequences", "any number of sequences"],
+)
+def test_m_learns_from_as_many_examples_as_it_can_use(known, stateful):
+    """Six units can use 200 steps, those of 17 examples. The others have no say in M and F, but in all the rest."""
+    enough, more = math.ceil(H / RIDGE / T), 20
+    (x, y), reports = batch(size=more), []
+    for size, factor in ((more, 1.0), (more, 2.0), (enough, 1.0)):
+        keras.utils.set_random_seed(0)
+        sizes = dict(size=size) if known else dict(size=None, time=None)
+        model = build(kk.LIFCell(H), stateful=stateful, traces=False, eager=False, **sizes)
+        layer = model.get_layer("hidden")
+        layer.sensitivity_weights[0].assign(np.ones((H, H)))
+        scale = np.where(np.arange(size) < enough, 1.0, factor)[:, None, None].astype("float32")
+        logs = model.train_on_batch(x[:size] * scale, y[:size], return_dict=True)
+        m_and_f = layer.sensitivity_weights[0].numpy(), layer.diagnostics.result()["sensitivity_loss"]
+        reports.append((*m_and_f, logs["loss"]))
+        if stateful:
+            noisy = [np.any(state.numpy() != 0.0, -1) for state in layer.states[len(layer.cell.state_size) :]]
+            assert np.any(noisy, 0).tolist() == [row < enough for row in range(size)]
+    for of_all, of_enough in zip(reports[0][:2], reports[2][:2]):
+        np.testing.assert_allclose(of_all, of_enough, rtol=1e-5, atol=1e-7)
+    for of_all, of_others in zip(reports[0][:2], reports[1][:2]):
+        np.testing.assert_array_equal(of_all, of_others)
+    assert reports[0][2] != reports[1][2]
 
 
 def test_a_few_samples_do_not_make_it_too_long():
