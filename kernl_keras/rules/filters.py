@@ -217,6 +217,8 @@ def respond(poles, step, ell, arrived, kappa_e, above, hop, kappa, hops, earlier
         r = r + T * above.each(lambda x: to_currents(x, T.real))
     if arrived is not None:
         T = T / (Complex(1.0) - p * Complex(kappa))
+        if hops > 1:  # XLA would compute T again for each hop
+            T = T.each(once)
         r = r + T * (earlier * Complex(kappa_e))  # r^0
         arrived = earlier * Complex(arrived)
         added, longest = r, None  # r^h - r^(h-1)
