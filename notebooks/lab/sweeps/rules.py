@@ -172,7 +172,7 @@ SWEEPS = (
         "KeRNL in linear memory",
         named("KeRNL, window 64, linear memory"),
         (0,),
-        steps=40_000,
+        steps=35_000,
         weight_decay=1.0,
         sensitivity_every=8,
         validate_every=1_000,
