@@ -181,6 +181,7 @@ RECORDS = [path for path in sorted(RESULTS.glob("*.json")) if '"sweep":' in path
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:learn should name constants")  # a table compares rules with the same constants
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_variant_can_be_built(name):
     sweep = SWEEPS[name]
