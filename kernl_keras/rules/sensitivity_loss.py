@@ -36,10 +36,8 @@ ITERATIONS = 8  # of the least squares, enough for three digits where the change
 
 def enough_examples(batch, length, units):
     """The number of examples of a batch, of so many steps each, after which the ridge of `units` gets no smaller."""
-    least = math.ceil(units / RIDGE)
-    if tf.is_tensor(batch) or tf.is_tensor(length):
-        return tf.minimum(batch, -(-least // length))
-    return min(batch, -(-least // length))
+    enough = -(-math.ceil(units / RIDGE) // length)
+    return tf.minimum(batch, enough) if tf.is_tensor(batch) or tf.is_tensor(enough) else min(batch, enough)
 
 
 def least_squares(residuals, changes, heard, samples):
