@@ -202,7 +202,8 @@ class RNN(LayerOverCell):
     @property
     def sensitivity_weights(self) -> list[tf.Variable]:
         """The variables M and gamma that the perturbation trains; empty where nothing does."""
-        return self.rule.sensitivity_weights(self) if self.trainable and self.built else []
+        learning = self.rule.sensitivity_weights(self) if self.trainable and self.built else []
+        return [variable for variable in learning if variable.trainable]
 
     def reset_sensitivity(self) -> None:
         """Starts M and gamma anew, from the weights as they are now."""

@@ -69,9 +69,9 @@ class PerturbedPass:
             self.predictor = self.rule.kernel.predictor(layer, p, m)
         # Whether the sums are those of one step. With resets an example has several last steps.
         self.last = self.rule.last and self.starts is None
-        self.rows = enough_examples(self.batch, self.length, self.cell.units) if self.solve else self.batch
-        if counted is not None:
-            self.counted = counted[:, : self.rows]
+        # Where not all steps count, the first examples may have too few that do.
+        few = self.solve and counted is None
+        self.rows = enough_examples(self.batch, self.length, self.cell.units) if few else self.batch
         key = next_key(layer.seed, layer.draws, x)
         self.signs = draw_signs(self.length, self.rows, self.cell.units, key, rows_before(self.batch))
 

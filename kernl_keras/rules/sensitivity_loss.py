@@ -16,8 +16,8 @@ steps: the least squares of one batch give nearly all that is missing,
 with h_k the mean of heard_k^2, weighted by |dS|^2, and at least 0.55, so that no step is twice too long. The ridge is a
 share of the diagonal of C: n = H divided by the number of steps in the sums, and at least 3 %. Where n is more than
 that, the mean of the diagonal, times n - 0.03 or at most 1, is added to the diagonal first. More than H / 0.03 steps
-would make it no better, so only the first examples of a batch are perturbed that have as many. This is the default of
-`kernl_keras.Model` in linear memory, and without it where the rule's kernel is `solvable`, see
+would make it no better, so where all steps count only the first examples of a batch are perturbed that have as many.
+This is the default of `kernl_keras.Model` in linear memory, and without it where the rule's kernel is `solvable`, see
 `training.optimizers.LeastSquares`.
 """
 

@@ -19,6 +19,7 @@ from ..rules.window import way_back
 from ..sequences.clean_pass import clean_pass
 from ..sequences.masks import Marks, ValidSteps
 from .compiled import compiled_as
+from .metrics import present
 from .optimizers import LeastSquares
 from .state import Kept, lasting
 
@@ -157,7 +158,7 @@ class Alignments:
                     pairs = {rule: beside_exact(constant_arrays, rule, rules[rule]).sum((1, 2)) for rule in asked}
                     variables[f"{name}/log_{constant}"] = {rule: agreement(pair) for rule, pair in pairs.items()}
                 if layer.sensitivity_weights:
-                    explained[name] = explained_variance(self.model, layer, call)
+                    explained[name] = explained_variance(self.model, layer, call, present(sample_weight, x, y))
         return Alignment(variables, lags, explained)
 
     def _contributions(self, layer, rules, call, error):
@@ -306,8 +307,11 @@ def lag_agreement(parts, step):
     return LagAgreement([float(lag * step) for lag in lags], *map(list, zip(*map(agreement, by_lag))), share)
 
 
-def explained_variance(model, layer, call):
-    """1 - F / mean D^2 of the noise that the layer's next training call would draw, with the F that the model has."""
+def explained_variance(model, layer, call, counts=None):
+    """1 - F / mean D^2 of the noise that the layer's next training call would draw, with the F that the model has.
+
+    `counts` [B] is 1 for examples that count, None for all.
+    """
     solves = isinstance(getattr(model, "sensitivity_optimizer", None), LeastSquares)
     sequences, read = call.sequences, Marks(None, None)
     if call.steps is not None:
@@ -315,7 +319,7 @@ def explained_variance(model, layer, call):
         read = Marks(tf.transpose(valid), None if starts is None else tf.transpose(starts))
     if layer.go_backwards:
         sequences, read = tf.reverse(sequences, [1]), read.read_backwards()
-    with running(Step(solves=solves)) as step:
+    with running(Step(present=counts, solves=solves)) as step:
         layer(sequences, initial_state=list(call.initial_state), mask=read.mask, reset=read.reset, training=True)
     _, report = step.reports[-1]
     return float(report.explained_variance)

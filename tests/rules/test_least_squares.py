@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import kernl_keras as kk
 from kernl_keras import rules
-from kernl_keras.keras_version import keras
+from kernl_keras.keras_version import IS_KERAS_3, keras
 from kernl_keras.rules import SensitivitySums
 from kernl_keras.rules.sensitivity_loss import LEAST_HEARD, RIDGE, least_squares, sensitivity_loss
 from kernl_keras.training.optimizers import LeastSquares
@@ -36,9 +36,10 @@ OTHERS = {  # than in linear memory, where the state has rows for another predic
 }
 
 
-def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, eager=True, every=1, **settings):
+def build(cell, *compiled, rule="kernl", size=B, time=T, stateful=True, eager=True, every=1, masks=False, **settings):
     inputs = keras.Input(batch_shape=(size, time, I))
-    hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(inputs)
+    x = keras.layers.Masking()(inputs) if masks else inputs
+    hidden = kk.RNN(cell, rule, stateful=stateful, seed=0, name="hidden", **settings)(x)
     model = kk.Model(inputs, kk.Readout(2, stateful=stateful)(hidden))
     model.compile(
         keras.optimizers.SGD(0.0), "mse", *compiled, sensitivity_every=every, run_eagerly=eager, jit_compile=False
@@ -133,8 +134,7 @@ def test_m_learns_from_as_many_examples_as_it_can_use(known, stateful):
         layer = model.get_layer("hidden")
         layer.sensitivity_weights[0].assign(np.ones((H, H)))
         scale = np.where(np.arange(size) < enough, 1.0, factor)[:, None, None].astype("float32")
-        counts = None if stateful else np.ones((size, 1))  # as where masks or weights leave steps out
-        logs = model.train_on_batch(x[:size] * scale, y[:size], counts, return_dict=True)
+        logs = model.train_on_batch(x[:size] * scale, y[:size], return_dict=True)
         m_and_f = layer.sensitivity_weights[0].numpy(), layer.diagnostics.result()["sensitivity_loss"]
         reports.append((*m_and_f, logs["loss"]))
         if stateful:
@@ -145,6 +145,35 @@ def test_m_learns_from_as_many_examples_as_it_can_use(known, stateful):
     for of_all, of_others in zip(reports[0][:2], reports[1][:2]):
         np.testing.assert_array_equal(of_all, of_others)
     assert reports[0][2] != reports[1][2]
+
+
+@pytest.mark.skipif(not IS_KERAS_3, reason="Keras 2 has no setter for it")
+def test_m_alone_may_stand_still():
+    model = build(kk.LIFCell(H), stateful=False)
+    layer = model.get_layer("hidden")
+    m, weights = layer.sensitivity_tensor, layer.cell.recurrent_kernel
+    m.assign(np.zeros((H, H)))
+    m.trainable = False
+    model.compile(keras.optimizers.SGD(0.1), "mse", sensitivity_every=1, jit_compile=False)
+    before = weights.numpy()
+    model.train_on_batch(*batch())
+    assert not np.any(m.numpy()) and np.any(weights.numpy() != before)
+
+
+@pytest.mark.parametrize("without", ["weight", "steps"])
+def test_m_learns_from_all_examples_where_some_steps_do_not_count(without):
+    """The first ones, which would be enough, have no weight, or nearly no steps."""
+    enough = math.ceil(H / RIDGE / T)
+    model = build(kk.LIFCell(H), size=3 * enough, stateful=False, masks=without == "steps")
+    layer = model.get_layer("hidden")
+    (m,), expected = layer.sensitivity_weights, direct_effect(layer.cell)
+    m.assign(np.zeros((H, H)))
+    x, y = batch(size=3 * enough)
+    counts = (np.arange(len(x)) >= enough).astype("float32")[:, None]
+    if without == "steps":
+        x[:enough, 1:], counts = 0.0, None
+    model.train_on_batch(x, y, counts)
+    assert distance(m.numpy(), expected) < 0.2
 
 
 def test_a_few_samples_do_not_make_it_too_long():

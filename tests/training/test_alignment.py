@@ -207,6 +207,21 @@ def test_the_last_output_alone():
     assert found.variables["hidden"]["bptt"].norm_ratio > 0.99 and found.lags["hidden"]["bptt"].share[1] > 0.0
 
 
+def test_an_example_without_weight_has_no_say():
+    """As in training: not in the gradients, and not in what M explains."""
+    (x, y), found = data(), []
+    for factor, weight in ((1.0, 0.0), (4.0, 0.0), (4.0, 1.0)):
+        of_last = np.array([1.0, 1.0, factor], "float32")[:, None, None]
+        network = model(hidden(rule="kernl"))
+        network.get_layer("hidden").sensitivity_tensor.assign(np.ones((H, H)))
+        settings = dict(windows=2, sample_weight=np.array([[1.0], [1.0], [weight]]))
+        found.append(gradient_alignment(network, x * of_last, y, ("eprop",), **settings))
+    cosines = [each.variables["hidden"]["eprop"].cosine for each in found]
+    for one, same, other in (cosines, [each.explained_variance["hidden"] for each in found]):
+        np.testing.assert_allclose(one, same, rtol=1e-5)
+        assert abs(one - other) > 1e-3
+
+
 def test_a_model_without_rule_layers_is_an_error():
     with pytest.raises(ValueError, match="model must have an RNN layer; received <"):
         gradient_alignment(model(keras.layers.SimpleRNN(H, return_sequences=True)), *data())
