@@ -40,7 +40,10 @@ def nearest_name(cls, given, also=()):
 def one_of(name, value, allowed):
     """`value` if it is in `allowed` (a sequence or a table)."""
     if not any(isinstance(value, type(word)) and value == word for word in allowed):
-        raise ValueError(f"{name} must be one of {sorted(allowed, key=str)}; received {value!r}.")
+        words = [word for word in allowed if isinstance(word, str)]
+        nearest = difflib.get_close_matches(str(value).lower().replace("-", ""), words, 1, 0.7)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        raise ValueError(f"{name} must be one of {sorted(allowed, key=str)}; received {value!r}.{hint}")
     return value
 
 

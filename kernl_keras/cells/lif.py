@@ -60,7 +60,8 @@ class LIFCell(SpikingCell):
     Args:
         units: number of units H.
         tau_m: membrane time constant, ms: a number, a list of H numbers, or a Keras initializer such as
-            `kernl_keras.LogUniform(20, 800)`, whose draws are saved with the model.
+            `kernl_keras.LogUniform(20, 800)`, whose draws are saved with the model. snnTorch's `beta` is exp(-dt /
+            tau_m), so that tau_m = -dt / log(beta).
         tau_s: synaptic time constant, ms, in one of the same forms; None for S = z.
         tau_a: time constant of the threshold's adaptation, ms, in one of the same forms.
         tau_ref: refractory time, ms.

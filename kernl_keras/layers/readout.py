@@ -34,7 +34,8 @@ class Readout(LayerOverCell):
     Args:
         units: number of readout units O.
         tau_out: time constant in ms: a number, `units` numbers, an initializer, or None for no memory (d = 0), as for a
-            regression with an answer at every step.
+            regression with an answer at every step by units without spikes. With spikes, None suits targets that change
+            within a few steps. For slower ones take about a tenth to a third of their time scale: that averages spikes.
         gain: > 0, how much a change of the weights changes v; about 10 for spikes, which are rare, 1 for units without
             spikes. The initial weights are smaller in proportion. None for sums instead of means, v(t) = d v(t-1) +
             z(t) W_out + bias.

@@ -11,6 +11,8 @@ from ..reference.units import Quadratic
 RATE, LIF, ADLIF, LSTM, OWN = kk.LeakyRNNCell, kk.LIFCell, kk.AdLIFCell, kk.LSTMCell, Quadratic
 REFUSED = [  # cell, settings, message
     (LIF, dict(rule="rtrl"), r"rule must be one of \['bptt', 'eprop', .*, 'rflo'\]; received 'rtrl'"),
+    (LIF, dict(rule="e-prop"), r"; received 'e-prop'\. Did you mean 'eprop'\?"),
+    (LIF, dict(rule="KeRNL"), r"; received 'KeRNL'\. Did you mean 'kernl'\?"),
     (LIF, dict(rule=5), r"rule must be one of \['bptt', .*\] or a Rule; received 5"),
     (LIF, dict(rule=PlainKeRNL(noise="activity")), r"noise must be one of \['current', 'synapse'\]; received 'act"),
     (LIF, dict(activity_regularizer="rate"), "activity_regularizer must be one of Keras' regularizers; rec.*'rate'"),
